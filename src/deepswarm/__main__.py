@@ -1,0 +1,5 @@
+"""python -m deepswarm."""
+
+from deepswarm.cli.main import main
+
+main()

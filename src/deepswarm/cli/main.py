@@ -1,0 +1,86 @@
+"""deepswarm: the list of commands, and how errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+from deepswarm.version import VERSION
+
+COMMANDS: Final = {
+    "run": "Ask an API about every seed; the same command again resumes.",
+    "validate": "Check a task file, without a call.",
+    "seed": "Make the seeds that a task file describes.",
+    "filter": "Keep the good answers, say why the others were dropped; without a call.",
+    "export": "Write the results as JSONL, JSON or Parquet.",
+    "simulate": "Serve the simulated provider on loopback.",
+    "schema": "Print the task file's JSON Schema, for editors.",
+}
+
+EXIT_CODES: Final = """\
+Exit codes: 0 every seed was answered; 1 finished, but some seeds failed; 2 wrong usage, task file or seeds;
+65 the journal is damaged; 70 a fault of ours; 75 paused or held by another process, resumable; 130 interrupted,
+resumable."""
+
+
+class _Commands(click.Group):
+    """Commands by name; their files are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"deepswarm.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        import difflib
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(COMMANDS)}"
+            raise click.UsageError(f"there is no command '{args[0]}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+@click.version_option(VERSION, message="%(version)s")
+def cli() -> None:
+    """Put as many parallel workers on an LLM API as it allows: seeds in, a clean data set out, nothing paid twice."""
+
+
+def main() -> None:
+    """Run a command; every error on purpose is a message on stderr and an exit code, never a traceback."""
+    from deepswarm.core.errors import DeepSwarmError
+
+    try:
+        code = cli(standalone_mode=False)
+    except DeepSwarmError as error:
+        _complain(str(error))
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except BrokenPipeError:
+        # Whoever read our output has left; that is not our failure. Python must not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr)

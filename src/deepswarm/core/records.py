@@ -1,0 +1,213 @@
+"""The things that travel through the house: frozen, without behaviour beyond their own arithmetic.
+
+What is made for every call or seed is a named tuple, which takes a fraction of a dataclass's time to make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+"""A JSON value as Python holds it."""
+
+
+class Seed(NamedTuple):
+    """One input item.
+
+    A named tuple and not a dataclass: one is made for every seed of a file, also of a file of ten million.
+
+    Attributes:
+        fields: What the template can use, by name. A plain line of text is {"seed": line}.
+        place: Byte offset of the seed's line in its file; -1 when the source has no lines to point at.
+        size: Length of that line in bytes, without its end; 0 when place is -1.
+        line: Where to point in error messages: line (or record) number, from 1.
+    """
+
+    fields: dict[str, Json]
+    place: int = -1
+    size: int = 0
+    line: int = 0
+
+
+class SeedState(IntEnum):
+    """The folded state of a seed. LEFT also covers what is under way: a call in flight changes no seed."""
+
+    LEFT = 0
+    DONE = 1
+    REJECTED = 2
+    FAILED = 3
+    GONE = 4
+
+
+class SeedRow(NamedTuple):
+    """A seed as the journal knows it.
+
+    Attributes:
+        number: The journal's own number of the seed, from 1, for ever the same.
+        key: The seed key: the given id, or the content's hash and occurrence number.
+        content: Hash of the content (16 bytes), which tells a changed seed from the same one.
+        place: Byte offset in the seeds file or in the journal's spool.
+        size: Length in bytes.
+        order: Place in the file's order, from 0.
+        sample: Which answer of several to the same seed, from 0.
+    """
+
+    number: int
+    key: str
+    content: bytes
+    place: int
+    size: int
+    order: int
+    sample: int = 0
+
+
+class Incoming(NamedTuple):
+    """A seed as the seeds file shows it, on its way into the journal.
+
+    `key` is None for seeds without an id: the journal gives them their content's hash and occurrence number.
+    """
+
+    key: str | None
+    content: bytes
+    place: int
+    size: int
+    line: int
+
+
+class Message(NamedTuple):
+    """One message of a conversation. `role` is system, user, assistant or tool."""
+
+    role: str
+    content: str
+
+
+NO_PARAMS: Mapping[str, Json] = MappingProxyType({})
+
+
+class Call(NamedTuple):
+    """What is asked of a model, before any dialect has encoded it.
+
+    Attributes:
+        model: Name of the model as the provider knows it.
+        messages: In order.
+        max_tokens: Most tokens of the answer; None leaves it to the provider.
+        params: Further parameters of the request body, passed through as given.
+    """
+
+    model: str
+    messages: Sequence[Message]
+    max_tokens: int | None = None
+    params: Mapping[str, Json] = NO_PARAMS
+
+
+class HttpRequest(NamedTuple):
+    """What a transport sends: an address, headers without the key, and a body."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpReply(NamedTuple):
+    """What a transport brings back. Header names are in lower case; times are seconds on the loop's clock."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Usage(NamedTuple):
+    """Tokens of a call as the provider reported them; None is unknown, which is not 0.
+
+    `tokens_in` counts all input tokens, `cached` those of them that came from the provider's prefix cache;
+    `tokens_out` counts all output tokens, `reasoning` those of them that were spent on thinking.
+    """
+
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cached: int | None = None
+    reasoning: int | None = None
+
+
+NO_USAGE = Usage()
+
+
+class Reply(NamedTuple):
+    """A decoded, complete answer to a call.
+
+    Attributes:
+        text: The answer's text.
+        reasoning: The thinking that came with it; empty when there was none.
+        finish_reason: As the provider named it.
+        model: The model that answered, as the provider named it; empty when it did not say.
+        usage: Tokens.
+        request_id: The provider's id, empty when unknown.
+    """
+
+    text: str
+    finish_reason: str
+    model: str
+    usage: Usage
+    reasoning: str = ""
+    request_id: str = ""
+
+
+class Outcome(StrEnum):
+    """How a seed ended."""
+
+    DONE = "done"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+STATE_OF = {Outcome.DONE: SeedState.DONE, Outcome.REJECTED: SeedState.REJECTED, Outcome.FAILED: SeedState.FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts over the whole journal, kept folded so that no command has to read a million rows.
+
+    left + done + rejected + failed = seeds; `gone` are seeds that disappeared from the file and count no more.
+    """
+
+    seeds: int = 0
+    left: int = 0
+    done: int = 0
+    rejected: int = 0
+    failed: int = 0
+    gone: int = 0
+    calls: int = 0
+    maybe_billed: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    last_event: int = 0
+
+
+# --- judgements of filters -------------------------------------------------------------------------------------------
+
+Record: TypeAlias = dict[str, Json]
+"""One exported line, see `core/ledger.py::record_of` for its fields."""
+
+
+class Keep(NamedTuple):
+    """The record stays as it is."""
+
+
+class Amend(NamedTuple):
+    """The record stays, changed; `notes` says what was done, for the record's provenance."""
+
+    record: Record
+    notes: tuple[str, ...]
+
+
+class Drop(NamedTuple):
+    """The record goes to the errors file, with this reason."""
+
+    reason: str
+
+
+Verdict: TypeAlias = Keep | Amend | Drop

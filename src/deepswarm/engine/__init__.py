@@ -1,0 +1,1 @@
+"""The room of orchestration: the only one that awaits, besides transports, journals and servers."""

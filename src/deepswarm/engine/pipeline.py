@@ -1,0 +1,272 @@
+"""The whole flow, as the drawing in ARCHITECTURE.md has it.
+
+    task ── task_type_of ─▶ TaskType ┐
+    seeds ── read_seeds ──▶ journal  ├─▶ dispatch ─▶ worker ─▶ caller ─▶ reply ─▶ answer ─▶ outcome
+    journal ── totals ────▶ left     ┘                                                        │
+                                          summary ◀─ filter ◀─ export ◀─ output ◀─ journal ◀──┘
+
+`run` is that line; everything it calls is one arrow. Each part can be repeated at any time: the journal is the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from deepswarm.core import calibrate
+from deepswarm.core.errors import DeepSwarmError, DiskFull
+from deepswarm.core.events import CallEnded, Event, PaceChosen, RunEnded, RunStarted, SeedsChanged
+from deepswarm.core.records import Call, Outcome, Totals
+from deepswarm.core.retry import Chance, RetryPolicy
+from deepswarm.core.scheduler import How, Scheduler, Stop
+from deepswarm.core.spec import TaskSpec, api_url
+from deepswarm.dialects import TABLE as DIALECTS
+from deepswarm.dialects import Dialect
+from deepswarm.doors import find
+from deepswarm.engine.caller import Caller
+from deepswarm.engine.clock import Clock
+from deepswarm.engine.dispatcher import Dispatcher, SeedReader
+from deepswarm.engine.filtering import export_run, filter_run
+from deepswarm.engine.folder import RunFolder
+from deepswarm.engine.opening import as_dict, check_same_task, fingerprint_of, read_seeds, task_type_of
+from deepswarm.engine.output import ResultFiles
+from deepswarm.engine.seeds import SeedFile, lines_of
+from deepswarm.engine.shutdown import Interrupts
+from deepswarm.engine.worker import Job, work
+from deepswarm.journals import Enrolment, Journal
+from deepswarm.journals.lock import held
+from deepswarm.journals.sqlite import SqliteJournal
+from deepswarm.report.progress import Progress
+from deepswarm.report.summary import Summary
+from deepswarm.taskfile import TaskFile, resolve
+from deepswarm.tasks import TaskType
+from deepswarm.transports import Transport
+from deepswarm.version import VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line asks of a run, beside the task file."""
+
+    total: int | None = None
+    fresh: bool = False
+    accept_changes: bool = False
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Who answers. `connect` makes the transport inside the running loop."""
+
+    connect: Callable[[], Transport]
+    simulated: bool
+
+
+class Screen(Protocol):
+    """Where a run says what it does. It is told; it steers nothing."""
+
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
+
+    async def follow(self, progress: Progress, now: Callable[[], float]) -> None:
+        """Show the progress until cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Time, chance and the loop, as the shell hands them in; `command` is what resumes the run."""
+
+    clock: Callable[[], Clock]
+    utc: Callable[[], float]
+    chance: Chance
+    loop: Callable[[Coroutine[Any, Any, Summary]], Summary]
+    command: str
+
+
+def run(
+    task: TaskFile, folder: RunFolder, wishes: Wishes, provider: Provider, screen: Screen, around: Surroundings
+) -> Summary:
+    """A whole run: from the task file and the seeds to results, failures and what the filters kept.
+
+    The same call again resumes: nothing is asked that has an outcome.
+
+    Raises:
+        TaskFileError: For everything that is wrong with task or seeds; before the first call.
+        JournalError: If the run's folder is held, damaged, or holds another task's answers.
+    """
+    spec = task.spec
+    kind = task_type_of(task)
+    folder.make()
+    with ExitStack() as stack:
+        stack.enter_context(held(folder.journal, around.command, around.utc()))
+        if wishes.fresh and (aside := folder.put_aside()):
+            screen.say(f"the earlier run was put aside, not deleted: {aside}")
+        journal = SqliteJournal(folder.journal)
+        stack.callback(journal.close)
+        accepted = (around.utc(), 0.0) if wishes.accept_changes else None
+        check_same_task(
+            journal, spec, simulated=provider.simulated, accept_changes=wishes.accept_changes, folder=folder
+        )
+        enrolment = read_seeds(journal, task, folder, kind.names, wishes.total, accepted, screen.say)
+        dialect: Dialect = find("dialect", "openai_chat", DIALECTS)
+        output = ResultFiles(folder.path, journal, dialect, spec.checkpoint_every)
+        stack.callback(output.close)
+        if wishes.retry_failed:
+            reopened = journal.reopen(frozenset({Outcome.FAILED, Outcome.REJECTED}), None, (around.utc(), 0.0))
+            screen.say(f"{reopened:,} failed seeds are asked again")
+        if journal.replaced:
+            output.catch_up(anew=True)
+        seeds = SeedFile(lines_of(resolve(task, spec.seeds_file), folder.spool))
+        stack.callback(seeds.close)
+        dispatch = Dispatch(spec, kind, journal, seeds, output, dialect, provider, screen, around)
+        summary = around.loop(dispatch.run(enrolment))
+        lines = reconcile(journal, output, wishes.total, screen)
+        notes = (*export_run(journal, dialect, spec, folder), *filter_run(journal, dialect, task, folder))
+        return replace(summary, folder=f"{folder.path}/", lines=lines, notes=notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """The part of a run that waits: workers, calls, the journal's pen. Knows no file names and no command line."""
+
+    spec: TaskSpec
+    kind: TaskType
+    journal: Journal
+    seeds: SeedReader
+    output: ResultFiles
+    dialect: Dialect
+    provider: Provider
+    screen: Screen
+    around: Surroundings
+
+    async def run(self, enrolment: Enrolment | None) -> Summary:
+        """Serve all seeds that are left; ends by itself, or by a stop."""
+        clock = self.around.clock()
+        before = self.journal.totals()
+        progress = Progress(before.seeds, before, clock.monotonic())
+        dispatcher = Dispatcher(
+            self.journal, self.seeds, self.output, Scheduler(), clock, progress.watch, calls=before.calls
+        )
+        transport = self.provider.connect()
+        caller = Caller(self.dialect, transport, api_url(self.spec), self.spec.call_timeout, clock)
+        async with asyncio.TaskGroup() as group:
+            keeper = group.create_task(self.journal.keep())
+            follower = group.create_task(self.screen.follow(progress, clock.monotonic))
+            serving = group.create_task(self._serve(dispatcher, caller, progress, enrolment))
+            with Interrupts(dispatcher, serving, self.screen.say, self.spec.call_timeout):
+                await asyncio.wait({serving})
+            stopped = dispatcher.scheduler.stopped or Stop(How.FINISHED, "")
+            await self._end(clock, stopped)
+            keeper.cancel()
+            follower.cancel()
+        await transport.close()
+        return self._summary(progress, stopped, clock)
+
+    async def _serve(
+        self, dispatcher: Dispatcher, caller: Caller, progress: Progress, enrolment: Enrolment | None
+    ) -> None:
+        """Say that the run begins, find the pace, and let the workers work."""
+        spec, clock = self.spec, dispatcher.clock
+        await self.journal.append(self._opening(clock, enrolment))
+        left = self.journal.totals().left
+        if not left:
+            return
+        job = Job(
+            self.kind,
+            Call(spec.worker_model, (), spec.worker_max_tokens, spec.worker_params),
+            RetryPolicy(spec.worker_retries),
+            fingerprint_of(spec),
+            self.provider.simulated,
+            self.around.chance,
+        )
+        wish = calibrate.Wish(
+            None if spec.workers == "auto" else spec.workers,
+            None if spec.stagger == "auto" else float(spec.stagger),
+            None if spec.batch_size == "auto" else spec.batch_size,
+        )
+        measured = None
+        if calibrate.needs_calibration(wish) and left > 1:
+            await work(0, job, dispatcher, caller, most=1)
+            measured = progress.call_s
+        pace = calibrate.pace(wish, left, measured)
+        await self.journal.append([PaceChosen(*clock.now(), pace.workers, pace.stagger_s, pace.batch_size, pace.why)])
+        self.screen.say(f"pace: {pace.why}")
+        dispatcher.scheduler.batch_size = pace.batch_size
+        async with asyncio.TaskGroup() as workers:
+            for number in range(pace.workers):
+                workers.create_task(_lane(number, pace.stagger_s, job, dispatcher, caller))
+
+    def _opening(self, clock: Clock, enrolment: Enrolment | None) -> list[Event]:
+        """What is known when the run begins; calls that a crash left open may have been billed."""
+        utc, at = clock.now()
+        text = json.dumps(as_dict(self.spec))
+        session = self.journal.sessions() + 1
+        events: list[Event] = [
+            RunStarted(utc, at, session, fingerprint_of(self.spec), text, VERSION, self.provider.simulated)
+        ]
+        if enrolment is not None:
+            events.append(SeedsChanged(utc, at, enrolment.added, enrolment.gone_count, enrolment.changed_count))
+        events += [
+            CallEnded(
+                utc, at, call.call, call.seed, "lost", "the process ended while it was under way", maybe_billed=True
+            )
+            for call in self.journal.open_calls()
+        ]
+        return events
+
+    async def _end(self, clock: Clock, stopped: Stop) -> None:
+        """Write down how it ended; on a full disk the journal simply ends before that."""
+        try:
+            await self.journal.append([RunEnded(*clock.now(), self.journal.sessions(), stopped.how.value, stopped.why)])
+            self.output.finish()
+            self.journal.flush()
+        except (DiskFull, OSError) as error:
+            self.screen.say(str(error))
+
+    def _summary(self, progress: Progress, stopped: Stop, clock: Clock) -> Summary:
+        totals = self.journal.totals()
+        check_totals(totals)
+        return Summary(
+            how=stopped.how,
+            why=stopped.why,
+            totals=totals,
+            calls=progress.calls,
+            seconds=clock.monotonic() - progress.started,
+            problems=progress.problems,
+            failures=progress.failures,
+            folder="",
+            resume=self.around.command,
+            lines=(0, 0),
+            simulated=self.provider.simulated,
+        )
+
+
+async def _lane(number: int, stagger_s: float, job: Job, dispatcher: Dispatcher, caller: Caller) -> None:
+    """A worker, after its turn in the stagger has come."""
+    await dispatcher.rest(number * stagger_s)
+    await work(number, job, dispatcher, caller)
+
+
+def check_totals(totals: Totals) -> None:
+    """Raise unless every seed has exactly one state; a fault of ours if not."""
+    if totals.done + totals.rejected + totals.failed + totals.left != totals.seeds:
+        message = f"the totals do not add up: {totals!r}"
+        raise DeepSwarmError(message)
+
+
+def reconcile(journal: SqliteJournal, output: ResultFiles, total: int | None, screen: Screen) -> tuple[int, int]:
+    """The lines of results and failures; written anew from the journal if they do not match it."""
+    journal.select(None)
+    whole = journal.totals()
+    journal.select(total)
+    expected = (whole.done, whole.rejected + whole.failed)
+    try:
+        if output.finish() != expected:
+            output.catch_up(anew=True)
+    except OSError as error:
+        screen.say(f"the output is behind the journal: {error}; the same command again brings it up to date")
+    return output.lines
