@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from deepswarm.core.events import CallEnded, CallStarted, Event, RunEnded, RunStarted, SeedEnded, SeedReopened
-from deepswarm.core.records import STATE_OF, Json, Outcome, Record, Reply, SeedState, Totals, Usage
+from deepswarm.core.records import NO_USAGE, STATE_OF, Json, Outcome, Record, Reply, SeedState, Totals, Usage
 
 _COUNTER = {SeedState.DONE: "done", SeedState.REJECTED: "rejected", SeedState.FAILED: "failed"}
 
@@ -139,27 +139,24 @@ def record_of(story: Story, reply: Reply | None, seed: Json) -> Record:
         if reply and reply.reasoning:
             record["reasoning"] = reply.reasoning
     else:
-        record |= {"class": ended.label, "reason": ended.reason}
+        record["class"], record["reason"] = ended.label, ended.reason
         record["last_reply"] = call.body.decode("utf-8", "replace") if call and call.body else None
         record["status"] = call.status if call else None
-    usage = call.usage if call else Usage()
-    record |= {
-        "seed": seed,
-        "model_asked": story.model_asked,
-        "model_answered": call.model if call else "",
-        "finish_reason": call.finish_reason if call else "",
-        "usage": usage_fields(usage),
-        "attempts": ended.attempts,
-        "tier": "worker",
-        "timings": {
-            "started_utc": round(story.started_utc, 3),
-            "ended_utc": round(ended.utc, 3),
-            "call_s": round(ended.at - ended.started, 3),
-        },
-        "request_id": call.request_id if call else "",
-        "fingerprint": story.fingerprint,
-        "simulated": story.simulated,
+    record["seed"] = seed
+    record["model_asked"] = story.model_asked
+    record["model_answered"] = call.model if call else ""
+    record["finish_reason"] = call.finish_reason if call else ""
+    record["usage"] = usage_fields(call.usage if call else NO_USAGE)
+    record["attempts"] = ended.attempts
+    record["tier"] = "worker"
+    record["timings"] = {
+        "started_utc": round(story.started_utc, 3),
+        "ended_utc": round(ended.utc, 3),
+        "call_s": round(ended.at - ended.started, 3),
     }
+    record["request_id"] = call.request_id if call else ""
+    record["fingerprint"] = story.fingerprint
+    record["simulated"] = story.simulated
     return record
 
 

@@ -130,13 +130,7 @@ class ResultFiles:
 
 def line_of(record: Record, payload: bytes) -> bytes:
     """A record as a line; the seed's own JSON text goes in as it is, without being read and written again."""
-    import orjson
-
-    try:
-        line = orjson.dumps({**record, "seed": orjson.Fragment(payload)})
-    except (TypeError, ValueError):
-        line = jsontext.dumps({**record, "seed": jsontext.loads(payload)})
-    return jsontext.one_line(line)
+    return jsontext.one_line(jsontext.dumps_around(record, "seed", payload))
 
 
 def record_from(story: Story, dialect: Dialect) -> tuple[Record, bytes]:

@@ -23,8 +23,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from deepswarm.core.errors import DiskFull, JournalDamaged, JournalError
@@ -98,9 +99,6 @@ CREATE TABLE endpoints (endpoint INTEGER PRIMARY KEY, base TEXT, model TEXT, acc
 _RARE: Final[dict[str, type[Any]]] = {
     kind.__name__: kind for kind in (RunStarted, RunEnded, PaceChosen, SeedsChanged, SeedReopened, CommandTaken)
 }
-_INSERT_STARTED = "INSERT INTO calls_started VALUES (?,?,?,?,?,?,?,?,?)"
-_INSERT_ENDED = "INSERT INTO calls_ended VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-_INSERT_OUTCOME = "INSERT INTO seeds_ended VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 
 
 class SqliteJournal:
@@ -476,7 +474,7 @@ class _Rows:
         self._started: list[tuple[Any, ...]] = []
         self._ended: list[tuple[Any, ...]] = []
         self._outcomes: list[tuple[Any, ...]] = []
-        self._states: list[tuple[int, int]] = []
+        self._states: dict[SeedState, list[int]] = {}
         self._rare: list[tuple[int, str, str]] = []
         self._reopened: list[tuple[int, int]] = []
         self._sessions: list[RunStarted] = []
@@ -491,21 +489,24 @@ class _Rows:
             self.open.pop(event.call, None)
         elif isinstance(event, SeedEnded):
             self._outcomes.append((number, *event, self.session))
-            self._states.append((int(STATE_OF[event.outcome]), event.seed))
+            self._states.setdefault(STATE_OF[event.outcome], []).append(event.seed)
         else:
             self._rare.append((number, type(event).__name__, json.dumps(asdict(event))))
             if isinstance(event, SeedReopened):
-                self._states.append((int(SeedState.LEFT), event.seed))
+                self._states.setdefault(SeedState.LEFT, []).append(event.seed)
                 self._reopened.append((number, event.seed))
             elif isinstance(event, RunStarted):
                 self.session = event.session
                 self._sessions.append(event)
 
     def insert(self, db: sqlite3.Connection) -> None:
-        db.executemany(_INSERT_STARTED, self._started)
-        db.executemany(_INSERT_ENDED, self._ended)
-        db.executemany(_INSERT_OUTCOME, self._outcomes)
-        db.executemany("UPDATE seeds SET state = ? WHERE number = ?", self._states)
+        _insert(db, "calls_started", self._started)
+        _insert(db, "calls_ended", self._ended)
+        _insert(db, "seeds_ended", self._outcomes)
+        for state, numbers in self._states.items():
+            for some in _chunks(numbers):
+                marks = ",".join("?" * len(some))
+                db.execute(f"UPDATE seeds SET state = {int(state)} WHERE number IN ({marks})", some)
         if self._rare:
             db.executemany("INSERT INTO events VALUES (?,?,?)", self._rare)
             db.executemany("INSERT INTO seeds_reopened VALUES (?,?)", self._reopened)
@@ -524,6 +525,29 @@ class _Rows:
                     for e in self._sessions
                 ],
             )
+
+
+_Row = TypeVar("_Row")
+
+
+def _chunks(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
+    """The rows in chunks of few sizes, so that few statements have to be prepared and kept."""
+    at = 0
+    for size in (64, 16, 4, 1):
+        while len(rows) - at >= size:
+            yield rows[at : at + size]
+            at += size
+
+
+def _insert(db: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert whole rows, many to a statement.
+
+    Python's lock is let go once a statement instead of once a row: the HTTP client's thread waits for it, and every
+    change of hands costs more than the row.
+    """
+    for some in _chunks(rows):
+        marks = "(" + ",".join("?" * len(some[0])) + ")"
+        db.execute(f"INSERT INTO {table} VALUES {','.join([marks] * len(some))}", list(chain.from_iterable(some)))
 
 
 def _ended_row(number: int, event: CallEnded) -> tuple[Any, ...]:

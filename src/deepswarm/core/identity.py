@@ -1,0 +1,44 @@
+"""What makes two seeds, or two tasks, the same.
+
+A seed is its given id; without one it is its content, and equal contents are told apart by their number in the file.
+Never its position, never the text of its prompt: a hundred equal prompts are a hundred seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+
+from deepswarm.core.jsontext import canonical
+from deepswarm.core.records import Json
+
+
+def content_of(fields: Mapping[str, Json]) -> bytes:
+    """Hash of a seed's fields, 16 bytes; the order of keys and white space in the file do not matter."""
+    return blake2b(canonical(fields), digest_size=16).digest()
+
+
+def given_id(fields: Mapping[str, Json]) -> str | None:
+    """The seed's own id; None when it has none.
+
+    Raises:
+        ValueError: If it has one that cannot be an id.
+    """
+    if "id" not in fields:
+        return None
+    given = fields["id"]
+    if type(given) is str and given:
+        return given
+    if type(given) is int:
+        return str(given)
+    raise ValueError("an id must be a text that is not empty, or a whole number")
+
+
+def content_key(content: bytes, occurrence: int) -> str:
+    """The key of a seed without an id; `occurrence` counts equal contents in file order, from 1."""
+    return f"c-{content.hex()}-{occurrence}"
+
+
+def fingerprint(asked: Mapping[str, Json]) -> str:
+    """What makes two tasks ask the same: 16 hexadecimal digits over everything that changes what is asked."""
+    return blake2b(canonical(asked), digest_size=8).hexdigest()
