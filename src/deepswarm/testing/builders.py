@@ -1,0 +1,144 @@
+"""Whole runs in virtual time: the real engine, the simulated provider, a journal in memory. Hours pass in moments."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deepswarm.core import jsontext
+from deepswarm.core.identity import content_of, given_id
+from deepswarm.core.records import Incoming, Json, Record, SeedRow
+from deepswarm.core.spec import TaskSpec
+from deepswarm.dialects import openai_chat
+from deepswarm.engine.clock import virtual_clock
+from deepswarm.engine.output import FAILED, RESULTS, ResultFiles
+from deepswarm.engine.pipeline import Dispatch, Provider, Surroundings
+from deepswarm.journals import Journal
+from deepswarm.journals.memory import MemoryJournal
+from deepswarm.report.progress import Progress
+from deepswarm.report.summary import Summary
+from deepswarm.simulator import virtual_time
+from deepswarm.simulator.law import Law
+from deepswarm.simulator.provider import SimulatedProvider
+from deepswarm.tasks.generation import Generation
+from deepswarm.transports.simulated import SimulatedTransport
+
+START_UTC = 1_800_000_000.0
+"""When virtual runs begin."""
+
+
+class SeedList:
+    """Seeds that are a list, with places that are its indices."""
+
+    def __init__(self, seeds: Sequence[dict[str, Json]]) -> None:
+        """Keep them."""
+        self._seeds = seeds
+
+    def incoming(self) -> list[Incoming]:
+        """As the journal takes them in."""
+        return [
+            Incoming(given_id(seed), content_of(seed), place, 0, place + 1) for place, seed in enumerate(self._seeds)
+        ]
+
+    def read(self, row: SeedRow) -> tuple[bytes, dict[str, Json]]:
+        """See `SeedReader.read`."""
+        seed = self._seeds[row.place]
+        return jsontext.dumps(seed), seed
+
+
+class SilentScreen:
+    """Keeps what it is told; `lines` is what a person would have read."""
+
+    def __init__(self) -> None:
+        """Nothing was said yet."""
+        self.lines: list[str] = []
+        self.progress: Progress | None = None
+
+    def say(self, text: str) -> None:
+        """See `Screen.say`."""
+        self.lines.append(text)
+
+    async def follow(self, progress: Progress, now: Callable[[], float]) -> None:
+        """See `Screen.follow`."""
+        self.progress = progress
+
+
+@dataclass
+class Rehearsal:
+    """A run that has ended, and everything that there is to know about it."""
+
+    summary: Summary
+    journal: MemoryJournal
+    provider: SimulatedProvider
+    screen: SilentScreen
+    folder: Path
+    seconds: float
+
+    @property
+    def results(self) -> list[Record]:
+        """The lines of results.jsonl."""
+        return _lines(self.folder / RESULTS)
+
+    @property
+    def failed(self) -> list[Record]:
+        """The lines of failed.jsonl."""
+        return _lines(self.folder / FAILED)
+
+
+def rehearse(
+    folder: Path,
+    seeds: Sequence[dict[str, Json]],
+    law: Law,
+    *,
+    journal: MemoryJournal | None = None,
+    provider: SimulatedProvider | None = None,
+    chance_seed: int = 1,
+    **keys: Any,
+) -> Rehearsal:
+    """Run a task over seeds in virtual time.
+
+    Args:
+        folder: For results.jsonl and failed.jsonl.
+        seeds: Fields of the seeds, in order; `prompt` is what is asked unless `prompt_template` says otherwise.
+        law: How the simulated provider behaves.
+        journal: To go on with an earlier run.
+        provider: To go on with an earlier provider and its ledger; then `law` becomes its law.
+        chance_seed: For back-off and jitter.
+        **keys: Of the task file.
+    """
+    spec = TaskSpec(**{"prompt_template": "{{prompt}}", "worker_model": "mock", "stagger": 0.0, **keys})
+    journal = MemoryJournal() if journal is None else journal
+    provider = SimulatedProvider(law) if provider is None else provider
+    provider.law = law
+    screen, seed_list = SilentScreen(), SeedList(seeds)
+    enrolment = journal.enrol(seed_list.incoming(), None)
+    output = ResultFiles(folder, _as_journal(journal), openai_chat, spec.checkpoint_every)
+    dispatch = Dispatch(
+        spec,
+        Generation(spec.prompt_template, spec.system_prompt),
+        _as_journal(journal),
+        seed_list,
+        output,
+        openai_chat,
+        Provider(lambda: SimulatedTransport(provider), simulated=True),
+        screen,
+        Surroundings(
+            lambda: virtual_clock(START_UTC), lambda: START_UTC, random.Random(chance_seed).random, virtual_time.run, "run"
+        ),
+    )
+    summary = virtual_time.run(dispatch.run(enrolment))
+    output.close()
+    return Rehearsal(summary, journal, provider, screen, folder, summary.seconds)
+
+
+def _as_journal(journal: Journal) -> Journal:
+    """The type checker's proof that the store in memory fits the door."""
+    return journal
+
+
+def _lines(path: Path) -> list[Record]:
+    return [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
