@@ -47,7 +47,8 @@ async def main(seeds: Path, output: Path, port: int, in_flight: int) -> None:
             _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
             for line in source:
                 seed = orjson.loads(line)
-                messages = [{"role": "system", "content": "You translate."}, {"role": "user", "content": seed["prompt"]}]
+                system = {"role": "system", "content": "You translate."}
+                messages = [system, {"role": "user", "content": seed["prompt"]}]
                 body = orjson.dumps({"model": "mock", "messages": messages, "max_tokens": 1024})
                 connection.waiting = loop.create_future()
                 connection.transport.write(HEAD + str(len(body)).encode() + b"\r\n\r\n" + body)

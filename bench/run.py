@@ -224,7 +224,10 @@ def startup(bench: Bench) -> None:
     table(
         ["what", "seconds"],
         [
-            *([f"{name}: spawn to first request", spread([row.to_first for row in all_])] for name, all_ in rows.items()),
+            *(
+                [f"{name}: spawn to first request", spread([row.to_first for row in all_])]
+                for name, all_ in rows.items()
+            ),
             ["deepswarm --help, CPU", spread(helps)],
         ],
     )
@@ -239,7 +242,11 @@ def memory(bench: Bench) -> None:
         ["seeds", "peak MB", "growth"],
         [
             ["1,000", f"{small.rss_mb:.1f}", ""],
-            [f"1,000,000 (stopped after {large.served:,} calls)", f"{large.rss_mb:.1f}", f"{large.rss_mb - small.rss_mb:+.1f}"],
+            [
+                f"1,000,000 (stopped after {large.served:,} calls)",
+                f"{large.rss_mb:.1f}",
+                f"{large.rss_mb - small.rss_mb:+.1f}",
+            ],
         ],
     )
     print(f"the first start with 1,000,000 seeds reads and enrols them all: {large.to_first:.1f} s to the first call\n")
@@ -292,7 +299,8 @@ def main() -> None:
         install(peer)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 16_384)), hard))
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}\n")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{machine}, load {os.getloadavg()[0]:.1f}\n")
     with tempfile.TemporaryDirectory(prefix="deepswarm-bench-") as folder:
         bench = Bench(Path(folder), arguments.peer, arguments.repeat)
         for name in BENCHES if arguments.what == "all" else [arguments.what]:

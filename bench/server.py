@@ -20,7 +20,7 @@ from statistics import NormalDist
 import uvloop
 
 ID = re.compile(rb"\[\[id:(\d+)\]\]")
-WORDS = "a model answers longer text about the question with data and steps café ".split()
+WORDS = ["a", "model", "answers", "longer", "text", "about", "the", "question", "with", "data", "steps", "café"]
 ANSWER = " ".join(WORDS[n * 7 % len(WORDS)] for n in range(400)).encode()
 NORMAL = NormalDist()
 

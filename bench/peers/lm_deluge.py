@@ -13,8 +13,8 @@ from pathlib import Path
 os.environ["BENCH_KEY"] = "none"
 sys.path.pop(0)  # this file has the package's name
 
-from lm_deluge import Conversation, LLMClient  # noqa: E402
-from lm_deluge.models import register_model  # noqa: E402
+from lm_deluge import Conversation, LLMClient
+from lm_deluge.models import register_model
 
 seeds, output, port, in_flight = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 register_model(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 MODULES = ["argparse", "bisect", "calendar", "cmd", "configparser", "csv", "difflib", "fnmatch", "fractions", "glob"]
 MODULES += ["gzip", "heapq", "imaplib", "ipaddress", "mailbox", "netrc", "optparse", "pprint", "random", "sched"]
-MODULES += ["shelve", "shlex", "shutil", "smtplib", "statistics", "tarfile", "tempfile", "textwrap", "timeit", "zipfile"]
+MODULES += ["shelve", "shlex", "shutil", "smtplib", "statistics", "tarfile", "tempfile", "textwrap", "zipfile"]
 SHORTEST, LONGEST, MOST = 12, 60, 200
 """Lines of a function that is worth a review, and how many functions to take."""
 

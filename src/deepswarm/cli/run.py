@@ -32,7 +32,7 @@ NOTICE = """\
 @click.option("--accept-changes", is_flag=True, help="Go on although task or seeds changed; answers there are stay.")
 @click.option("--retry-failed", is_flag=True, help="Ask the seeds that failed again.")
 @click.option("--simulate", is_flag=True, help="Rehearse with the built-in provider: nothing is spent.")
-@click.option("--law", default="unlimited", metavar="NAME|FILE", help="How the simulated provider behaves.")
+@click.option("--law", default="rehearsal", metavar="NAME|FILE", help="How the simulated provider behaves.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the end.")
 def command(
     task_argument: str | None,
@@ -93,7 +93,7 @@ def _real_provider(task: TaskFile) -> Provider:
 
 
 def _simulated_provider(task: TaskFile, law_name: str) -> Provider:
-    from deepswarm.engine.filtering import schema_of
+    from deepswarm.engine.closing import schema_of
     from deepswarm.engine.pipeline import Provider
     from deepswarm.simulator.law import load_law
     from deepswarm.simulator.provider import SimulatedProvider

@@ -14,12 +14,12 @@ from deepswarm.core.records import Json
 
 
 def content_of(fields: Mapping[str, Json]) -> bytes:
-    """Hash of a seed's fields, 16 bytes; the order of keys and white space in the file do not matter."""
+    """Hash of a seed's fields, 16 bytes; the order of names and white space in the file do not matter."""
     return blake2b(canonical(fields), digest_size=16).digest()
 
 
 def given_id(fields: Mapping[str, Json]) -> str | None:
-    """The seed's own id; None when it has none.
+    """The seed's own id, None when it has none. The id 7 and the id "7" are the same.
 
     Raises:
         ValueError: If it has one that cannot be an id.
@@ -27,11 +27,13 @@ def given_id(fields: Mapping[str, Json]) -> str | None:
     if "id" not in fields:
         return None
     given = fields["id"]
-    if type(given) is str and given:
+    if type(given) is str and given and not given.isspace():
+        if not given.isascii():
+            _refuse_lone_surrogates(given)
         return given
     if type(given) is int:
         return str(given)
-    raise ValueError("an id must be a text that is not empty, or a whole number")
+    raise ValueError(f"the id must be a text that is not empty, or a whole number, not {_shown(given)}")
 
 
 def content_key(content: bytes, occurrence: int) -> str:
@@ -42,3 +44,18 @@ def content_key(content: bytes, occurrence: int) -> str:
 def fingerprint(asked: Mapping[str, Json]) -> str:
     """What makes two tasks ask the same: 16 hexadecimal digits over everything that changes what is asked."""
     return blake2b(canonical(asked), digest_size=8).hexdigest()
+
+
+def _refuse_lone_surrogates(given: str) -> None:
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the id holds half a character (a lone surrogate), which no file can keep") from None
+
+
+def _shown(given: Json) -> str:
+    if given is None or isinstance(given, bool):
+        return {None: "null", True: "true", False: "false"}[given]
+    if isinstance(given, str):
+        return "empty text"
+    return f"the number {given}" if isinstance(given, float) else "a list" if isinstance(given, list) else "an object"

@@ -15,9 +15,12 @@ from typing import Any, Protocol
 
 from deepswarm.core.records import Json
 
-_PLAIN = re.compile(r"\{\{[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*\}\}")
-_JINJA_MARKS = re.compile(r"\{[{%#]")
-_KEYWORDS = frozenset({"true", "false", "none", "True", "False", "None", "not", "and", "or", "if", "else", "in", "is"})
+_PLAIN = re.compile(r"(?<!\{)\{\{[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*\}\}")
+_JINJA_MARKS = re.compile(r"\{[{%#]|\r")
+"""What the engine reads in its own way: its brackets, and line ends, which it makes all alike."""
+_KEYWORDS = frozenset(
+    {"true", "false", "none", "True", "False", "None", "not", "and", "or", "if", "else", "in", "is", "self"}
+)
 
 
 class TemplateProblem(ValueError):
@@ -91,6 +94,10 @@ class _JinjaTemplate:
             self._template = environment.from_string(tree)
         except TemplateSyntaxError as error:
             raise TemplateProblem(error.message or "not a template", error.lineno) from error
+        except (RecursionError, SyntaxError, ValueError) as error:
+            # Jinja makes Python of it, and works out what is constant: nested too deeply, a number too long to print.
+            raise TemplateProblem(f"{type(error).__name__}: {error}") from error
+        _refuse_self(tree)
         self.names = _required(tree)
 
     def render(self, fields: Mapping[str, Json]) -> str:
@@ -100,7 +107,7 @@ class _JinjaTemplate:
             return str(self._template.render({"fields": fields, **fields}))
         except TemplateError as error:
             raise TemplateProblem(error.message or type(error).__name__) from error
-        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
             # The expression is the task author's; what it may raise on a value that it did not expect.
             raise TemplateProblem(f"{type(error).__name__}: {error}") from error
 
@@ -112,6 +119,15 @@ def _environment() -> Any:
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     environment.globals.clear()  # so that a field may be named `range` or `dict`
     return environment
+
+
+def _refuse_self(tree: Any) -> None:
+    """Jinja's own `self` hides a field of that name, and prints as an address in memory."""
+    from jinja2 import nodes
+
+    for node in tree.find_all(nodes.Name):
+        if node.name == "self":
+            raise TemplateProblem("'self' is a word of the template language; write fields['self']", node.lineno)
 
 
 def _required(tree: Any) -> frozenset[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from deepswarm.core.errors import CallError, Disposition, Truncated
+from deepswarm.core.errors import CallError, Disconnected, Disposition, TimedOut, Truncated
 
 Chance: TypeAlias = Callable[[], float]
 """Gives a float in [0, 1), evenly."""
@@ -24,7 +24,8 @@ class RetryPolicy:
         retries: Tries after the first one, per seed.
         first_s: Upper end of the first back-off, seconds.
         longest_s: Most seconds of one back-off.
-        patience_s: Most seconds that a seed waits for limits, all waits together; then the run pauses.
+        patience_s: Most seconds that a seed waits for limits or for a connection, all waits together; rather than to
+            wait longer, the run pauses.
     """
 
     retries: int = 3
@@ -90,17 +91,24 @@ def decide(error: CallError, tried: Tried, policy: RetryPolicy, chance: Chance) 
         return Pause()
     if error.disposition is Disposition.GIVE_UP:
         return GiveUp()
-    if error.disposition is Disposition.WAIT:
-        if tried.waited_s >= policy.patience_s:
+    if error.disposition is Disposition.WAIT or _never_sent(error):
+        wait_s = floor(error.retry_after_s, backoff(tried.waits + 1, policy, chance), chance)
+        if tried.waited_s + wait_s > policy.patience_s:
             return Pause()
-        own_s = backoff(tried.waits + 1, policy, chance)
-        return Wait(floor(error.retry_after_s, own_s, chance), shared=error.retry_after_s is not None)
+        return Wait(wait_s, shared=error.retry_after_s is not None)
     if tried.failures >= policy.retries:
         return GiveUp()
     if isinstance(error, Truncated):
         # Asking for the same again would be cut at the same place and paid for again.
         return Retry(0.0, room=2) if tried.failures == 0 else GiveUp()
+    if error.retry_after_s is not None and error.retry_after_s > policy.patience_s:
+        return Pause()
     return Retry(floor(error.retry_after_s, backoff(tried.failures + 1, policy, chance), chance))
+
+
+def _never_sent(error: CallError) -> bool:
+    """Whether there was no connection to send anything through: that says nothing about the seed."""
+    return isinstance(error, Disconnected | TimedOut) and not error.maybe_billed
 
 
 def backoff(attempt: int, policy: RetryPolicy, chance: Chance) -> float:

@@ -14,6 +14,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
@@ -155,7 +156,7 @@ _OWN_PARAMS: Final[Mapping[str, tuple[str, str, Callable[[object], bool]]]] = {
     "messages": ("is made from the templates", "write prompt_template and system_prompt instead", lambda _: True),
     "max_tokens": ("has a key of its own", "write worker_max_tokens instead", lambda _: True),
     "stream": ("cannot be switched on: replies are read whole", "leave it out", lambda value: value is not False),
-    "n": ("must be 1: only one answer of each call is kept", "leave it out", lambda value: value != 1),
+    "n": ("must be 1: only one answer of each call is kept", "leave it out", lambda value: value != 1 or value is True),
 }
 """Parameters of the request body that `worker_params` cannot carry: what it is about them, what to do, which values."""
 
@@ -362,7 +363,7 @@ def _named(path: Where) -> str:
 
 def _options(path: Where) -> Iterator[Mapping[str, Any]]:
     """The schemas of which a value at this path must satisfy one; null, which means 'left out', is not among them."""
-    whole = TaskSpec.model_json_schema()
+    whole = _whole_schema()
     found: list[Mapping[str, Any]] = [whole]
     for step in path:
         following: list[Mapping[str, Any]] = []
@@ -375,6 +376,11 @@ def _options(path: Where) -> Iterator[Mapping[str, Any]]:
                 following += [named] if named is not None else []
         found = following
     yield from (schema for schema in _alternatives(found, whole) if schema.get("type") != "null")
+
+
+@cache
+def _whole_schema() -> Mapping[str, Any]:
+    return TaskSpec.model_json_schema()
 
 
 def _alternatives(schemas: Iterable[Mapping[str, Any]], whole: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -475,11 +481,9 @@ def _template_flaws(path: Where, text: object) -> Iterator[Flaw]:
         return
     try:
         compile_template(text)
-    except (ValueError, RecursionError) as error:  # the latter, and other ValueErrors, come from the template engine
-        what = masked(str(error)) if isinstance(error, TemplateProblem) else type(error).__name__
+    except TemplateProblem as error:
         hint = "{{name}} takes a seed's field; between {% raw %} and {% endraw %}, {{ and {% stand for themselves"
-        line = error.line if isinstance(error, TemplateProblem) else 0
-        yield Flaw(path, f"{_named(path)} is not a template: {what}", hint, line=line)
+        yield Flaw(path, f"{_named(path)} is not a template: {masked(str(error))}", hint, line=error.line)
 
 
 def _seeds_flaws(section: Mapping[str, object]) -> Iterator[Flaw]:

@@ -79,57 +79,57 @@ def decode(reply: HttpReply) -> Reply:
         CallError: Of the class that the status, or the error in the body, asks for; 200 is not success by itself.
     """
     try:
-        value = jsontext.loads(reply.body)
+        value = jsontext.loads_message(reply.body)
     except ValueError:
         value = None
     if reply.status != 200 or not isinstance(value, dict) or not value.get("choices"):
         raise _error(reply, value)
-    choice = value["choices"][0]
+    choices: Any = value["choices"]
+    choice: Any = choices[0] if isinstance(choices, list) else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
         raise Garbled("a reply without a message", **_facts(reply, value))
     text = message.get("content")
-    finish = choice.get("finish_reason") or ""
+    finish = _text(choice.get("finish_reason"))
     if finish == "length":
         raise Truncated("cut off: the model used up its tokens; raise worker_max_tokens", **_facts(reply, value))
     if finish == "content_filter":
         raise Declined("the provider's content filter cut the answer", **_facts(reply, value))
+    if finish == "insufficient_system_resource":
+        raise Overloaded("the provider broke the answer off: it was short of resources", **_facts(reply, value))
     if finish not in _WHOLE:
         raise Garbled(f"a reply that ended by '{finish}'" if finish else "no finish reason", **_facts(reply, value))
     if not isinstance(text, str) or not text.strip():
         raise Garbled("an empty answer", **_facts(reply, value))
-    model = value.get("model")
     return Reply(
         text,
         finish,
-        model if isinstance(model, str) else "",
+        _text(value.get("model")),
         _usage(value.get("usage")),
         _reasoning(message),
         _request_id(reply, value),
     )
 
 
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def _reasoning(message: Mapping[str, Any]) -> str:
-    for name in ("reasoning_content", "reasoning"):
-        text = message.get(name)
-        if isinstance(text, str):
-            return text
-    return ""
+    return _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
 
 
 def _usage(usage: Any) -> Usage:
     """Tokens; the names of cached and reasoning tokens differ between providers, an absent one stays unknown."""
     if not isinstance(usage, dict):
         return NO_USAGE
-    cached = _count(usage.get("prompt_cache_hit_tokens"))
-    if cached is None:
+    cached = _count(usage["prompt_cache_hit_tokens"]) if "prompt_cache_hit_tokens" in usage else None
+    if cached is None and "prompt_tokens_details" in usage:
         cached = _count(_within(usage, "prompt_tokens_details", "cached_tokens"))
-    return Usage(
-        _count(usage.get("prompt_tokens")),
-        _count(usage.get("completion_tokens")),
-        cached,
-        _count(_within(usage, "completion_tokens_details", "reasoning_tokens")),
-    )
+    reasoning = None
+    if "completion_tokens_details" in usage:
+        reasoning = _count(_within(usage, "completion_tokens_details", "reasoning_tokens"))
+    return Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), cached, reasoning)
 
 
 def _within(value: Mapping[str, Any], outer: str, inner: str) -> Any:
@@ -148,13 +148,28 @@ def _error(reply: HttpReply, value: Any) -> CallError:
     code = error.get("code")
     if status == 200:
         status = _count(code) or 200  # aggregators put the real status into the body of a 200
-    kind = next((_BY_CODE[word] for word in (code, error.get("type")) if word in _BY_CODE), None)
-    kind = kind or _BY_STATUS.get(status) or _otherwise(status)
+    words = (_text(code), _text(error.get("type")))
+    kind = next((_BY_CODE[word] for word in words if word in _BY_CODE), None)
+    kind = kind or _by_metadata(status, error.get("metadata")) or _BY_STATUS.get(status) or _otherwise(status)
     said = error.get("message")
     what = f"{status}: {said}" if isinstance(said, str) and said else _in_short(reply)
     if kind is BadRequest and isinstance(said, str) and "Content Exists Risk" in said:
         kind = Declined  # DeepSeek's moderation, told only by its text: turned into data here, once
     return kind(what[:2000], **_facts(reply, value))
+
+
+def _by_metadata(status: int, metadata: Any) -> type[CallError] | None:
+    """What OpenRouter says beside the status: neither is about the account or the key.
+
+    Source: openrouter.ai/docs/api-reference/errors (November 2026).
+    """
+    if not isinstance(metadata, dict):
+        return None
+    if status == 403 and metadata.get("reasons"):
+        return Declined
+    if status == 402 and metadata.get("limit_source") == "openrouter_in_flight_budget":
+        return Throttled
+    return None
 
 
 def _otherwise(status: int) -> type[CallError]:
@@ -193,12 +208,14 @@ def _request_id(reply: HttpReply, value: Any) -> str:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that the provider asks to wait: finite and above 0, else None. Dates are read against its own clock."""
-    try:
-        if "retry-after-ms" in headers:
-            return _sensible(float(headers["retry-after-ms"]) / 1000)
-        return _sensible(float(headers["retry-after"])) if "retry-after" in headers else None
-    except ValueError:
-        return _until(headers.get("retry-after", ""), headers.get("date", ""))
+    for name, per_second in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            seconds = _sensible(float(headers.get(name, "")) / per_second)
+        except ValueError:
+            continue
+        if seconds is not None:
+            return seconds
+    return _until(headers.get("retry-after", ""), headers.get("date", ""))
 
 
 def _until(date: str, now: str) -> float | None:
@@ -206,7 +223,7 @@ def _until(date: str, now: str) -> float | None:
 
     try:
         return _sensible((parsedate_to_datetime(date) - parsedate_to_datetime(now)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

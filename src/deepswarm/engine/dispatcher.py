@@ -85,12 +85,15 @@ class Dispatcher:
             await self.close(finding)
             finding = NOTHING
             await self._held()
-        lease = self._next(worker)
-        if lease is None:
+        opened = self._next(worker)
+        if opened is None:
             await self.close(finding)
             return None
-        await self._write([*finding.events, self._intent(lease)], finding)
-        return lease._replace(started=self.clock.monotonic())
+        row, payload, fields = opened
+        self.calls += 1
+        call = self.calls
+        await self._write([*finding.events, self._intent(call, row, 1)], finding)
+        return Lease(row, payload, fields, call, self.clock.monotonic(), 1)
 
     async def close(self, finding: Finding) -> None:
         """Bring back what was found, without taking more."""
@@ -109,9 +112,9 @@ class Dispatcher:
         if self.scheduler.stopped is not None:
             return None
         self.calls += 1
-        lease = lease._replace(call=self.calls, attempt=attempt)
-        await self._write([self._intent(lease)], NOTHING)
-        return lease._replace(started=self.clock.monotonic())
+        call = self.calls
+        await self._write([self._intent(call, lease.row, attempt)], NOTHING)
+        return lease._replace(call=call, attempt=attempt, started=self.clock.monotonic())
 
     def hold(self, seconds: float) -> None:
         """Let no call start for so many seconds: the provider said so."""
@@ -135,7 +138,7 @@ class Dispatcher:
         if self._stopping is not None:
             self._stopping.set()
 
-    def _next(self, worker: int) -> Lease | None:
+    def _next(self, worker: int) -> tuple[SeedRow, bytes, dict[str, Json]] | None:
         after = self.scheduler.wants
         if after is not None:
             self.scheduler.feed(self.journal.left(after, CHUNK))
@@ -147,12 +150,11 @@ class Dispatcher:
         except DeepSwarmError as error:
             self.stop(How.PAUSED, str(error))
             return None
-        self.calls += 1
-        return Lease(row, payload, fields, self.calls, self.clock.monotonic(), 1)
+        return row, payload, fields
 
-    def _intent(self, lease: Lease) -> CallStarted:
+    def _intent(self, call: int, row: SeedRow, attempt: int) -> CallStarted:
         utc, at = self.clock.now()
-        return CallStarted(utc, at, lease.call, lease.row.number, lease.attempt)
+        return CallStarted(utc, at, call, row.number, attempt)
 
     async def _held(self) -> None:
         while (wait := self.not_before - self.clock.monotonic()) > 0 and self.scheduler.stopped is None:

@@ -29,8 +29,8 @@ from deepswarm.dialects import Dialect
 from deepswarm.doors import find
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.clock import Clock
+from deepswarm.engine.closing import export_run, filter_run
 from deepswarm.engine.dispatcher import Dispatcher, SeedReader
-from deepswarm.engine.filtering import export_run, filter_run
 from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.opening import as_dict, check_same_task, fingerprint_of, read_seeds, task_type_of
 from deepswarm.engine.output import ResultFiles
@@ -160,6 +160,7 @@ class Dispatch:
             with Interrupts(dispatcher, serving, self.screen.say, self.spec.call_timeout):
                 await asyncio.wait({serving})
             stopped = dispatcher.scheduler.stopped or Stop(How.FINISHED, "")
+            self.journal.writers = 1
             await self._end(clock, stopped)
             keeper.cancel()
             follower.cancel()
@@ -196,6 +197,7 @@ class Dispatch:
         await self.journal.append([PaceChosen(*clock.now(), pace.workers, pace.stagger_s, pace.batch_size, pace.why)])
         self.screen.say(f"pace: {pace.why}")
         dispatcher.scheduler.batch_size = pace.batch_size
+        self.journal.writers = 0
         async with asyncio.TaskGroup() as workers:
             for number in range(pace.workers):
                 workers.create_task(_lane(number, pace.stagger_s, job, dispatcher, caller))
@@ -248,7 +250,11 @@ class Dispatch:
 async def _lane(number: int, stagger_s: float, job: Job, dispatcher: Dispatcher, caller: Caller) -> None:
     """A worker, after its turn in the stagger has come."""
     await dispatcher.rest(number * stagger_s)
-    await work(number, job, dispatcher, caller)
+    dispatcher.journal.writers += 1
+    try:
+        await work(number, job, dispatcher, caller)
+    finally:
+        dispatcher.journal.writers -= 1
 
 
 def check_totals(totals: Totals) -> None:

@@ -50,7 +50,7 @@ async def work(number: int, job: Job, dispatcher: Dispatcher, caller: Caller, mo
 async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) -> Finding:
     """Bring one seed to its end: as many calls as it takes, one path for the first and the tenth."""
     try:
-        call = job.call._replace(messages=job.task.open(lease.fields))
+        call = Call(job.call.model, job.task.open(lease.fields), job.call.max_tokens, job.call.params)
     except TemplateProblem as problem:
         return _ended(lease, job, dispatcher, None, "template", str(problem))
     tried = Tried()
@@ -109,8 +109,8 @@ def _finding(
     label: str,
     reason: str,
 ) -> Finding:
-    """The seed's end, as events and as a record."""
-    utc, at = dispatcher.clock.now()
+    """The seed's end, as events and as a record; it ends with its call, in the same moment."""
+    utc, at = dispatcher.clock.now() if ended is None else (ended.utc, ended.at)
     row = lease.row
     seed_ended = SeedEnded(
         utc,

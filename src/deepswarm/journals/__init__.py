@@ -49,6 +49,8 @@ class Journal(Protocol):
 
     trouble: DiskFull | None
     """Set when the disk would take no more than what is already in flight: dispatch must stop."""
+    writers: int
+    """How many may call `append` at the same time: when all of them wait, a commit waits no longer for company."""
 
     def enrol(
         self, seeds: Iterable[Incoming], total: int | None, accepted: tuple[float, float] | None = None

@@ -31,6 +31,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         """Start empty."""
         self.trouble: DiskFull | None = None
+        self.writers = 1
         self.events: list[Event] = []
         self._ledger = Ledger()
         self._seeds: dict[str, _Known] = {}
@@ -51,7 +52,8 @@ class MemoryJournal:
         gone = [key for key, known in self._seeds.items() if known.here and key not in incoming]
         for key in gone:
             self._seeds[key].here = False
-        changed, added = [], 0
+        changed: list[_Known] = []
+        added = 0
         for key, (order, seed) in incoming.items():
             known = self._seeds.get(key)
             if known is None:
@@ -62,14 +64,16 @@ class MemoryJournal:
                 continue
             content = seed.content
             if self._ended(known.row.number) and content != known.row.content:
-                changed.append(key)
+                changed.append(known)
                 if accepted is None:
                     content = known.row.content
-                else:
-                    self._add([SeedReopened(*accepted, known.row.number, self._outcome(known), "changed")])
             known.here = True
             known.row = known.row._replace(content=content, place=seed.place, size=seed.size, order=order)
-        return Enrolment(added, tuple(gone[:NAMED]), len(gone), tuple(changed[:NAMED]), len(changed))
+        changed.sort(key=lambda known: known.row.number)
+        if accepted is not None:
+            self._add([SeedReopened(*accepted, known.row.number, self._outcome(known), "changed") for known in changed])
+        named = tuple(known.row.key for known in changed[:NAMED])
+        return Enrolment(added, tuple(gone[:NAMED]), len(gone), named, len(changed))
 
     def _outcome(self, known: _Known) -> Outcome:
         return next(outcome for outcome, state in STATE_OF.items() if state is self._state(known))

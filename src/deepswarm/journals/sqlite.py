@@ -56,10 +56,12 @@ from deepswarm.core.records import (
 from deepswarm.journals import Enrolment
 
 FILE: Final = "journal.sqlite"
-GATHER_S: Final = 0.005
-"""Seconds that a commit waits for company. With the commit itself, results are durable well within 50 ms."""
-LOG_BYTES: Final = 64 * 1024 * 1024
+GATHER_S: Final = 0.015
+"""Most seconds that a commit waits for company; with the commit itself, results are durable well within 50 ms."""
+LOG_BYTES: Final = 16 * 1024 * 1024
 """Size of the log at which it is moved into the file."""
+CHUNK: Final = 64
+"""Most rows of one statement."""
 BALLAST_BYTES: Final = 16 * 1024 * 1024
 NAMED: Final = 100
 """Most keys that a report names."""
@@ -95,6 +97,10 @@ CREATE TABLE inbox (id INTEGER PRIMARY KEY, utc REAL, by TEXT, command TEXT, tak
 CREATE TABLE reservations (call INTEGER PRIMARY KEY, account TEXT, tokens INTEGER, cost TEXT, until REAL);
 CREATE TABLE endpoints (endpoint INTEGER PRIMARY KEY, base TEXT, model TEXT, account TEXT, tier INTEGER);
 """
+_FIRST_ROWS = f"""
+INSERT INTO meta VALUES ('format', '{FORMAT}');
+INSERT INTO totals VALUES (1, '{json.dumps(asdict(Totals()))}', 1);
+"""
 
 _RARE: Final[dict[str, type[Any]]] = {
     kind.__name__: kind for kind in (RunStarted, RunEnded, PaceChosen, SeedsChanged, SeedReopened, CommandTaken)
@@ -114,10 +120,13 @@ class SqliteJournal:
         """
         self.path = folder / FILE
         self.trouble: DiskFull | None = None
+        self.writers = 1
         self._readonly = readonly
         self._pending: list[Event] = []
         self._notes: dict[str, str] = {}
         self._wanted = asyncio.Event()
+        self._all_here = asyncio.Event()
+        self._waiting = 0
         self._durable: asyncio.Future[None] | None = None
         self._log_fd = -1
         self._reopened = False
@@ -140,7 +149,9 @@ class SqliteJournal:
         if self._readonly and not self.path.exists():
             message = f"{self.path}: there is no journal; nothing was run with this output folder"
             raise JournalError(message)
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10)
+        db = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=10, cached_statements=5 * CHUNK
+        )
         if self._readonly:
             db.execute("PRAGMA query_only = 1")
             return db
@@ -156,13 +167,16 @@ class SqliteJournal:
         ):
             db.execute(f"PRAGMA {pragma}")
         db.create_function("content_key", 2, content_key, deterministic=True)
-        if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-            db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-            db.execute("INSERT INTO totals VALUES (1, ?, 1)", (json.dumps(asdict(Totals())),))
+        if not _tables(db):
+            db.executescript(f"BEGIN; {_SCHEMA} {_FIRST_ROWS} COMMIT;")
         return db
 
     def _read(self) -> None:
+        tables = _tables(self._db)
+        if not tables:
+            raise JournalError(f"{self.path}: the journal is empty; nothing was run with this output folder")
+        if "meta" not in tables:
+            raise JournalDamaged(f"{self.path}: this is no journal but another program's file; move it away")
         written = int(self.noted("format") or 0)
         if written > FORMAT:
             message = (
@@ -195,8 +209,6 @@ class SqliteJournal:
                 duplicates = _duplicates(db)
                 changed = [] if duplicates else _changed(db)
                 enrolment = Enrolment(duplicates=duplicates) if duplicates else self._merge(total, changed)
-                if accepted is not None:
-                    db.executemany("UPDATE seeds SET content = ? WHERE number = ?", [(c, n) for n, _, _, c in changed])
                 db.execute("ROLLBACK" if duplicates else "COMMIT")
             except BaseException:
                 if db.in_transaction:
@@ -205,21 +217,31 @@ class SqliteJournal:
             finally:
                 db.execute("DROP TABLE IF EXISTS incoming")
         if accepted is not None and changed:
-            self._write(
-                [SeedReopened(*accepted, number, _OUTCOME[state], "changed") for number, _, state, _ in changed]
-            )
-            self._numbered = self._totals.last_event
-            self._reopened = True
+            self._accept(changed, accepted)
+        with _explained(self.path):
+            self._recount()
         self._checkpoint()
         return enrolment
+
+    def _accept(self, changed: Sequence[_Changed], now: tuple[float, float]) -> None:
+        """Reopen ended seeds, then take their new content; after a crash in between, the next reading takes it."""
+        self._write([SeedReopened(*now, number, _OUTCOME[state], "changed") for number, _, state, _ in changed])
+        self._numbered = self._totals.last_event
+        self._reopened = True
+        with _explained(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            contents = [(content, number) for number, _, _, content in changed]
+            self._db.executemany("UPDATE seeds SET content = ? WHERE number = ?", contents)
+            self._db.execute("COMMIT")
 
     def _merge(self, total: int | None, changed: Sequence[_Changed]) -> Enrolment:
         db = self._db
         missing = '"order" IS NOT NULL AND key NOT IN (SELECT key FROM incoming)'
-        gone = _some(db, f"SELECT key FROM seeds WHERE {missing}")
+        gone = _some(db, f"SELECT key FROM seeds WHERE {missing} ORDER BY number")
         db.execute(
-            f"""UPDATE seeds SET "order" = NULL, state = CASE state WHEN {int(SeedState.LEFT)} THEN {int(SeedState.GONE)}
-                ELSE state END WHERE {missing}"""
+            f"""UPDATE seeds SET "order" = NULL,
+                state = CASE state WHEN {int(SeedState.LEFT)} THEN {int(SeedState.GONE)} ELSE state END
+                WHERE {missing}"""
         )
         db.execute(
             f"""UPDATE seeds SET "order" = i."order", place = i.place, size = i.size,
@@ -257,20 +279,21 @@ class SqliteJournal:
     def left(self, after: int, most: int) -> list[SeedRow]:
         """See `Journal.left`."""
         below = 1 << 62 if self._selected is None else self._selected
-        rows = self._reader.execute(
-            f"""SELECT number, key, content, place, size, "order", sample FROM seeds
-                WHERE state = {int(SeedState.LEFT)} AND "order" > ? AND "order" < ? ORDER BY "order" LIMIT ?""",
-            (after, below, most),
-        )
-        return [SeedRow(*row) for row in rows]
+        with _explained(self.path):
+            rows = self._reader.execute(
+                f"""SELECT number, key, content, place, size, "order", sample FROM seeds
+                    WHERE state = {int(SeedState.LEFT)} AND "order" > ? AND "order" < ? ORDER BY "order" LIMIT ?""",
+                (after, below, most),
+            )
+            return [SeedRow(*row) for row in rows]
 
     def reopen(self, outcomes: frozenset[Outcome], labels: frozenset[str] | None, now: tuple[float, float]) -> int:
         """See `Journal.reopen`."""
         states = ",".join(str(int(STATE_OF[outcome])) for outcome in outcomes)
         rows = self._db.execute(
-            f"""SELECT e.seed, e.outcome, e.label FROM seeds_ended AS e JOIN seeds AS s ON s.number = e.seed
-                WHERE s.state IN ({states}) AND s."order" IS NOT NULL
-                AND e.event = (SELECT max(event) FROM seeds_ended WHERE seed = e.seed)"""
+            f"""SELECT seed, outcome, label FROM seeds
+                JOIN (SELECT seed, outcome, label, max(event) FROM seeds_ended GROUP BY seed) ON seed = number
+                WHERE state IN ({states}) AND "order" IS NOT NULL ORDER BY seed"""
         ).fetchall()
         events = [
             SeedReopened(*now, seed, Outcome(outcome), "retry")
@@ -279,7 +302,8 @@ class SqliteJournal:
         ]
         self._write(events)
         self._numbered = self._totals.last_event
-        self._reopened = bool(events)
+        self._reopened = self._reopened or bool(events)
+        self._recount()
         return len(events)
 
     def totals(self) -> Totals:
@@ -312,7 +336,10 @@ class SqliteJournal:
         if self._durable is None:
             self._durable = asyncio.get_running_loop().create_future()
             self._wanted.set()
-        await self._durable
+        self._waiting += 1
+        if self._waiting >= self.writers:
+            self._all_here.set()
+        await asyncio.shield(self._durable)  # who is cancelled while waiting leaves the others alone
         return number
 
     async def keep(self) -> None:
@@ -320,28 +347,45 @@ class SqliteJournal:
         loop = asyncio.get_running_loop()
         while True:
             await self._wanted.wait()
-            self._wanted.clear()
-            await asyncio.sleep(GATHER_S)
-            batch, durable = self._pending, self._durable
-            self._pending, self._durable = [], None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_S):
+                    await self._all_here.wait()
+            batch, durable = self._take()
             try:
                 self._write(batch)
                 await loop.run_in_executor(self._threads, self._sync)
-            except (JournalError, OSError) as error:
-                _fail(durable, error)
+            except JournalError as error:
+                self._failed(durable, error)
             else:
                 if durable is not None and not durable.done():
                     durable.set_result(None)
 
+    def _take(self) -> tuple[list[Event], asyncio.Future[None] | None]:
+        """What is pending, and who waits for it; those who come later wait for the next commit."""
+        batch, durable = self._pending, self._durable
+        self._pending, self._durable, self._waiting = [], None, 0
+        self._wanted.clear()
+        self._all_here.clear()
+        return batch, durable
+
     def flush(self) -> None:
         """Write what is pending at once, waiting for the disk: for the moment of leaving."""
-        batch, durable = self._pending, self._durable
-        self._pending, self._durable = [], None
-        if batch or self._notes:
-            self._write(batch)
-            self._sync()
+        batch, durable = self._take()
+        try:
+            if batch or self._notes:
+                self._write(batch)
+                self._sync()
+        except JournalError as error:
+            self._failed(durable, error)
+            raise
         if durable is not None and not durable.done():
             durable.set_result(None)
+
+    def _failed(self, durable: asyncio.Future[None] | None, error: JournalError) -> None:
+        """Tell those who wait; the numbers of events that were not written are given again."""
+        self._numbered = self._totals.last_event + len(self._pending)
+        if durable is not None and not durable.done():
+            durable.set_exception(error)
 
     def _write(self, events: Sequence[Event]) -> None:
         """One transaction for all of them; a full disk gets the ballast and one more chance."""
@@ -366,7 +410,7 @@ class SqliteJournal:
         db.execute("BEGIN IMMEDIATE")
         try:
             rows.insert(db)
-            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", self._notes.items())
+            _insert(db, "meta", list(self._notes.items()), "OR REPLACE ")
             db.execute("UPDATE totals SET data = ?, oldest_open = ?", (json.dumps(asdict(totals)), oldest))
             db.execute("COMMIT")
         except BaseException:
@@ -378,16 +422,24 @@ class SqliteJournal:
 
     def _sync(self) -> None:
         """Wait until the disk holds the log; runs in the journal's thread, but for the last time."""
-        if self._log_fd < 0:
-            self._log_fd = os.open(f"{self.path}-wal", os.O_RDONLY)
-        _datasync(self._log_fd)
+        try:
+            if self._log_fd < 0:
+                self._log_fd = os.open(f"{self.path}-wal", os.O_RDONLY)
+            _datasync(self._log_fd)
+        except OSError as error:
+            self.trouble = DiskFull(f"{self.path}: the disk does not take what is written ({error})")
+            raise self.trouble from error
         if os.fstat(self._log_fd).st_size > LOG_BYTES:
             self._checkpoint()
 
     def _checkpoint(self) -> None:
-        """Move the log into the file; the next commit then starts it anew. A reader elsewhere only delays that."""
+        """Move the log into the file; the next commit then starts it anew. A reader, here or elsewhere, delays that."""
         with _explained(self.path):
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            try:
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                    raise
 
     def replay(self, after: int = 0) -> Iterator[Event]:
         """See `Journal.replay`."""
@@ -399,7 +451,8 @@ class SqliteJournal:
             ((row[0], _seed_ended(row[1:])) for row in self._after("seeds_ended", after)),
             ((row[0], _rare(row[1], row[2])) for row in self._after("events", after)),
         ]
-        yield from (event for _, event in heapq.merge(*streams, key=lambda pair: pair[0]))
+        with _explained(self.path):
+            yield from (event for _, event in heapq.merge(*streams, key=lambda pair: pair[0]))
 
     def _after(self, table: str, event: int) -> sqlite3.Cursor:
         return self._db.execute(f"SELECT * FROM {table} WHERE event > ? ORDER BY event", (event,))
@@ -419,11 +472,12 @@ class SqliteJournal:
                 ORDER BY e.event""",
             (after,),
         )
-        for event, key, model, fingerprint, simulated, *rest in rows:
-            ended = _seed_ended(rest[:width])
-            call = _call_ended(rest[width:]) if rest[width] is not None else None
-            started_utc = ended.utc - (ended.at - ended.started)
-            yield event, Story(key, ended, call, started_utc, model, fingerprint, bool(simulated))
+        with _explained(self.path):
+            for event, key, model, fingerprint, simulated, *rest in rows:
+                ended = _seed_ended(rest[:width])
+                call = _call_ended(rest[width:]) if rest[width] is not None else None
+                started_utc = ended.utc - (ended.at - ended.started)
+                yield event, Story(key, ended, call, started_utc, model, fingerprint, bool(simulated))
 
     # --- small things --------------------------------------------------------------------------------------------
 
@@ -474,7 +528,7 @@ class _Rows:
         self._started: list[tuple[Any, ...]] = []
         self._ended: list[tuple[Any, ...]] = []
         self._outcomes: list[tuple[Any, ...]] = []
-        self._states: dict[SeedState, list[int]] = {}
+        self._states: dict[int, SeedState] = {}
         self._rare: list[tuple[int, str, str]] = []
         self._reopened: list[tuple[int, int]] = []
         self._sessions: list[RunStarted] = []
@@ -489,11 +543,11 @@ class _Rows:
             self.open.pop(event.call, None)
         elif isinstance(event, SeedEnded):
             self._outcomes.append((number, *event, self.session))
-            self._states.setdefault(STATE_OF[event.outcome], []).append(event.seed)
+            self._states[event.seed] = STATE_OF[event.outcome]
         else:
             self._rare.append((number, type(event).__name__, json.dumps(asdict(event))))
             if isinstance(event, SeedReopened):
-                self._states.setdefault(SeedState.LEFT, []).append(event.seed)
+                self._states[event.seed] = SeedState.LEFT
                 self._reopened.append((number, event.seed))
             elif isinstance(event, RunStarted):
                 self.session = event.session
@@ -503,8 +557,8 @@ class _Rows:
         _insert(db, "calls_started", self._started)
         _insert(db, "calls_ended", self._ended)
         _insert(db, "seeds_ended", self._outcomes)
-        for state, numbers in self._states.items():
-            for some in _chunks(numbers):
+        for state in set(self._states.values()):
+            for some in _chunks([seed for seed, newest in self._states.items() if newest is state]):
                 marks = ",".join("?" * len(some))
                 db.execute(f"UPDATE seeds SET state = {int(state)} WHERE number IN ({marks})", some)
         if self._rare:
@@ -531,15 +585,12 @@ _Row = TypeVar("_Row")
 
 
 def _chunks(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
-    """The rows in chunks of few sizes, so that few statements have to be prepared and kept."""
-    at = 0
-    for size in (64, 16, 4, 1):
-        while len(rows) - at >= size:
-            yield rows[at : at + size]
-            at += size
+    """The rows in chunks of at most CHUNK: as few statements as can be kept prepared."""
+    for at in range(0, len(rows), CHUNK):
+        yield rows[at : at + CHUNK]
 
 
-def _insert(db: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+def _insert(db: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]], otherwise: str = "") -> None:
     """Insert whole rows, many to a statement.
 
     Python's lock is let go once a statement instead of once a row: the HTTP client's thread waits for it, and every
@@ -547,7 +598,17 @@ def _insert(db: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]])
     """
     for some in _chunks(rows):
         marks = "(" + ",".join("?" * len(some[0])) + ")"
-        db.execute(f"INSERT INTO {table} VALUES {','.join([marks] * len(some))}", list(chain.from_iterable(some)))
+        statement = f"INSERT {otherwise}INTO {table} VALUES {','.join([marks] * len(some))}"
+        values = list(chain.from_iterable(some))
+        try:
+            db.execute(statement, values)
+        except UnicodeEncodeError:
+            db.execute(statement, [_sound(value) for value in values])
+
+
+def _sound(value: Any) -> Any:
+    """Lone surrogates, which UTF-8 cannot hold, become escapes; a provider's text may have them."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
 
 
 def _ended_row(number: int, event: CallEnded) -> tuple[Any, ...]:
@@ -574,6 +635,10 @@ def _rare(kind: str, data: str) -> Event:
         values["was"] = Outcome(values["was"])
     event: Event = _RARE[kind](**values)
     return event
+
+
+def _tables(db: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
 def _name_the_nameless(db: sqlite3.Connection) -> None:
@@ -615,11 +680,6 @@ def _some(db: sqlite3.Connection, query: str) -> tuple[tuple[str, ...], int]:
     """The first keys of a query, and how many there are in all."""
     count = db.execute(f"SELECT count(*) FROM ({query})").fetchone()[0]
     return tuple(key for (key,) in db.execute(f"{query} LIMIT {NAMED}")) if count else (), count
-
-
-def _fail(durable: asyncio.Future[None] | None, error: Exception) -> None:
-    if durable is not None and not durable.done():
-        durable.set_exception(error)
 
 
 def _inflate(ballast: Path) -> None:

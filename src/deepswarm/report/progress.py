@@ -24,6 +24,7 @@ class Progress:
         total: Seeds of this run.
         before: What was done, rejected and failed when this process took the run up.
         started: When this process took it up, seconds on the loop's clock.
+        call_s: Duration of the call that ended last; `longest_s` is that of the longest one so far.
     """
 
     total: int
@@ -40,6 +41,8 @@ class Progress:
     problems: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     call_s: float = 0.0
+    longest_s: float = 0.0
+    _called_s: float = 0.0
     _open: dict[int, float] = field(default_factory=dict)
     _marks: deque[tuple[float, int, int]] = field(default_factory=deque)
 
@@ -58,6 +61,8 @@ class Progress:
         self.in_flight -= 1
         self.calls += 1
         self.call_s = event.at - self._open.pop(event.call, event.at)
+        self.longest_s = max(self.longest_s, self.call_s)
+        self._called_s += self.call_s
         self.tokens_in += event.usage.tokens_in or 0
         self.tokens_out += event.usage.tokens_out or 0
         self.maybe_billed += event.maybe_billed
@@ -104,19 +109,24 @@ class Progress:
         return (self.ended_here - seeds) / passed, (self.tokens_out - tokens) / passed
 
     def eta(self, now: float) -> tuple[float, float] | None:
-        """Seconds until the end as a range: by the last minute's pace and by the whole run's; None while unknown.
+        """Seconds until the end as a range; None while unknown.
 
-        The range widens by one call's duration, because the last calls have to end as well, and by the statistical
-        error of a count, 1 / sqrt(n).
+        Three paces are known: the last minute's, the whole run's, and what is in flight divided by the mean duration
+        of a call (Little's law), which is right from the first calls on. The fastest gives the start of the range, for
+        the seeds whose calls have not begun; the slowest gives its end, for all seeds left, and the longest call so far
+        comes on top, because the last calls have to end as well. The statistical error of a count, 1 / sqrt(n), widens
+        both.
         """
-        whole = self.ended_here / (now - self.started) if now > self.started else 0.0
-        recent = self.rates(now)[0]
-        paces = [pace for pace in (whole, recent) if pace > 0]
-        if not paces or self.ended_here < 2:
+        if self.ended_here < 2:
             return None
-        blur = 1.0 / max(1.0, float(self.ended_here)) ** 0.5
-        shortest, longest = self.left / max(paces), self.left / min(paces)
-        return shortest * (1 - min(blur, 0.5)), longest * (1 + blur) + self.call_s
+        whole = self.ended_here / (now - self.started) if now > self.started else 0.0
+        flowing = self.in_flight * self.ended_here / self._called_s if self._called_s > 0 else 0.0
+        paces = [pace for pace in (whole, self.rates(now)[0], flowing) if pace > 0]
+        if not paces:
+            return None
+        blur = 1.0 / self.ended_here**0.5
+        shortest, longest = max(0, self.left - self.in_flight) / max(paces), self.left / min(paces)
+        return shortest * (1 - min(blur, 0.5)), longest * (1 + blur) + self.longest_s
 
     def line(self, now: float) -> str:
         """One line for where there is no terminal."""

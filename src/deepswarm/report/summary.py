@@ -72,7 +72,7 @@ class Summary:
         rows += [f"  {note}" for note in self.notes]
         if self.how is not How.FINISHED:
             rows.append(f"to go on: {self.resume}")
-        elif totals.failed:
+        elif totals.failed or totals.rejected:
             rows.append(f"to try the failed ones again: {self.resume} --retry-failed")
         return "\n".join(rows)
 

@@ -64,6 +64,7 @@ class SilentScreen:
 
     async def follow(self, progress: Progress, now: Callable[[], float]) -> None:
         """See `Screen.follow`."""
+        progress.mark(now())
         self.progress = progress
 
 
@@ -127,7 +128,11 @@ def rehearse(
         Provider(lambda: SimulatedTransport(provider), simulated=True),
         screen,
         Surroundings(
-            lambda: virtual_clock(START_UTC), lambda: START_UTC, random.Random(chance_seed).random, virtual_time.run, "run"
+            lambda: virtual_clock(START_UTC),
+            lambda: START_UTC,
+            random.Random(chance_seed).random,
+            virtual_time.run,
+            "run",
         ),
     )
     summary = virtual_time.run(dispatch.run(enrolment))

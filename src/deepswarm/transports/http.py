@@ -10,19 +10,15 @@ as a PEM file (`SSL_CERT_FILE`, read by the command line).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import (
-    ConnectError,
-    ConnectTimeoutError,
-    PyreqwestError,
-    RequestTimeoutError,
-)
-from pyreqwest.response import ResponseBodyReader
+from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
+from pyreqwest.response import Response, ResponseBodyReader
 
-from deepswarm.core.errors import CallError, Disconnected, TimedOut, TooLarge
+from deepswarm.core.errors import CallError, Disconnected, Problem, TaskFileError, TimedOut, TooLarge
 from deepswarm.core.records import HttpReply, HttpRequest
 from deepswarm.transports import REPLY_BYTES
 
@@ -32,16 +28,22 @@ IDLE_S = 4.0
 """Seconds that an idle connection is kept: less than the 5 s after which uvicorn-like servers close theirs."""
 
 _CHUNK = 1 << 20
+_CONNECTING = "client error (Connect)"
+"""The library's class for a request that never left is also that for one that was sent and not answered; only the list
+of causes tells them apart. Source: hyper-util 0.1, `client/legacy/client.rs`, `impl Display for Error`."""
 
 
 class HttpTransport:
     """One client for the whole run; `secret` goes into every request's header and nowhere else."""
 
     def __init__(self, secret: str | None, certificates: Path | None = None) -> None:
-        """Make the client. `secret` is the API key, None for servers without one."""
+        """Make the client. `secret` is the API key, None for servers without one.
+
+        Raises:
+            TaskFileError: If no header can carry the key; does not show it.
+        """
         builder = (
-            ClientBuilder()
-            .default_headers({} if secret is None else {"authorization": f"Bearer {secret}"})
+            _with_key(ClientBuilder(), secret)
             .http1_only()
             .follow_redirects(False)
             .connect_timeout(timedelta(seconds=CONNECT_S))
@@ -68,13 +70,33 @@ class HttpTransport:
                 size = int(announced) if announced is not None and announced.isdigit() else None
                 if size is not None and size > REPLY_BYTES:
                     raise _too_large(size)
-                return HttpReply(response.status, dict(response.headers), await _body(response.body_reader, size))
+                return HttpReply(response.status, _headers(response), await _body(response.body_reader, size))
         except PyreqwestError as error:
             raise _translated(error, timeout_s) from error
 
     async def close(self) -> None:
         """See `Transport.close`."""
         await self._client.close()
+
+
+def _with_key(builder: ClientBuilder, secret: str | None) -> ClientBuilder:
+    try:
+        return builder.default_headers({} if secret is None else {"authorization": f"Bearer {secret}"})
+    except ValueError:
+        hint = "look for a line break or another invisible character in it"
+        raise TaskFileError([Problem("the API key cannot be sent: no header can carry it", hint=hint)]) from None
+
+
+def _headers(response: Response) -> dict[str, str]:
+    """The reply's headers; one whose value is not ASCII is left out, of one that comes twice the first counts."""
+    try:
+        return dict(response.headers)
+    except ValueError:
+        readable = {}
+        for name in response.headers:
+            with suppress(ValueError):
+                readable[name] = response.headers[name]
+        return readable
 
 
 async def _body(reader: ResponseBodyReader, size: int | None) -> bytes:
@@ -97,12 +119,13 @@ def _too_large(size: int) -> TooLarge:
 
 def _translated(error: PyreqwestError, timeout_s: float) -> CallError:
     """The library's error as one of ours. Where nothing can have been sent, nothing can have been billed."""
-    causes = getattr(error, "details", None) or {}
-    said = "; ".join(dict.fromkeys(cause["message"] for cause in causes.get("causes") or ())) or str(error)
-    if isinstance(error, ConnectTimeoutError):
-        return TimedOut(f"no connection within {CONNECT_S:g} s ({said})", phase="connect")
+    causes = (getattr(error, "details", None) or {}).get("causes") or ()
+    messages = list(dict.fromkeys(cause["message"] for cause in causes))
+    said = "; ".join(messages) or str(error)
+    if _CONNECTING in messages:
+        if isinstance(error, RequestTimeoutError):
+            return TimedOut(f"no connection within {CONNECT_S:g} s ({said})", phase="connect")
+        return Disconnected(f"no connection: {said}")
     if isinstance(error, RequestTimeoutError):
         return TimedOut(f"no whole reply within {timeout_s:g} s", phase="total", maybe_billed=True)
-    if isinstance(error, ConnectError):
-        return Disconnected(f"no connection: {said}")
     return Disconnected(f"the connection broke: {said}", maybe_billed=True)

@@ -1,0 +1,68 @@
+"""What follows the last call: the wanted format, and the filters that the task names. Nothing here calls an API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from deepswarm.core import jsontext
+from deepswarm.core.errors import Problem, TaskFileError
+from deepswarm.core.records import Json, Outcome
+from deepswarm.core.spec import TaskSpec
+from deepswarm.dialects import Dialect
+from deepswarm.doors import find
+from deepswarm.engine.filtering import apply
+from deepswarm.engine.folder import RunFolder
+from deepswarm.engine.output import records
+from deepswarm.formats import TABLE as FORMATS
+from deepswarm.journals import Journal
+from deepswarm.taskfile import TaskFile, resolve
+
+DONE = frozenset({Outcome.DONE})
+
+
+def export_run(journal: Journal, dialect: Dialect, spec: TaskSpec, folder: RunFolder) -> list[str]:
+    """Write the results in the task's format, beside results.jsonl; what to say of it."""
+    if spec.output_format == "jsonl":
+        return []
+    path = folder.path / f"results.{spec.output_format}"
+    count = find("format", spec.output_format, FORMATS)(records(journal, dialect, DONE), path)
+    return [f"{spec.output_format:<10} {count:>9,} records in {path}"]
+
+
+def filter_run(journal: Journal, dialect: Dialect, task: TaskFile, folder: RunFolder) -> list[str]:
+    """Judge all answers by the task's filters into clean.jsonl and errors.jsonl; what to say of it."""
+    if not task.spec.filters:
+        return []
+    clean, errors = folder.path / "clean.jsonl", folder.path / "errors.jsonl"
+    report = apply(records(journal, dialect, DONE), filters_of(task), clean, errors)
+    return [f"filtered   {line}" if not number else f"           {line}" for number, line in enumerate(report.lines())]
+
+
+def filters_of(task: TaskFile) -> list[str | Mapping[str, Json]]:
+    """The task's filters, with schemas that are names of files read from them.
+
+    Raises:
+        TaskFileError: If such a file cannot be read.
+    """
+    return [setting if isinstance(setting, str) else _with_schema(task, setting) for setting in task.spec.filters]
+
+
+def _with_schema(task: TaskFile, setting: Mapping[str, Json]) -> Mapping[str, Json]:
+    options = setting.get("structure")
+    if not isinstance(options, dict) or not isinstance(options.get("schema"), str):
+        return setting
+    path = resolve(task, str(options["schema"]))
+    try:
+        return {"structure": {**options, "schema": jsontext.loads(path.read_bytes())}}
+    except (OSError, ValueError) as error:
+        raise TaskFileError([Problem(f"filters: structure: schema: {path}: {error}", str(task.path))]) from error
+
+
+def schema_of(task: TaskFile) -> Mapping[str, Json] | None:
+    """The JSON Schema that the task's answers are to fit; None when it names none."""
+    for setting in filters_of(task):
+        options = setting.get("structure") if isinstance(setting, Mapping) else None
+        schema = options.get("schema") if isinstance(options, dict) else None
+        if isinstance(schema, dict):
+            return schema
+    return None

@@ -1,0 +1,1 @@
+"""One conformance suite per room: whatever stands behind a door passes its suite."""
