@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "bench" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES += sorted((ROOT / "examples").glob("*/README.md"))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHOWN = re.compile(r"<!-- output of: (.*?) -->\n```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
 TESTS = "./swarm test\n"
 KINDS = {"", "sh", "text", "yaml", "json", "python"}
 
@@ -38,7 +39,7 @@ def test_every_command_on_the_page_works(page, desk):
     assert {kind for kind, _ in blocks(page)} <= KINDS
     for kind, text in blocks(page):
         if kind in {"", "sh"} and text != TESTS and "bench" not in text:
-            done = subprocess.run(["bash", "-e", "-c", text], cwd=desk, capture_output=True, text=True, check=False)
+            done = typed(text, desk)
             assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
 
 
@@ -53,9 +54,14 @@ def test_the_first_screen_shows_exactly_two_commands_and_ci_runs_the_second():
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if "<!-- output of:" in page.read_text(encoding="utf-8")])
 def test_shown_output_is_what_the_command_prints(page, desk):
-    for command, shown in re.findall(r"<!-- output of: (.*?) -->\n```text\n(.*?)^```", page.read_text(), re.M | re.S):
-        done = subprocess.run(["bash", "-c", command], cwd=desk, capture_output=True, text=True, check=False)
+    for command, shown in SHOWN.findall(page.read_text(encoding="utf-8")):
+        done = typed(command, desk)
         assert timeless(done.stdout) == timeless(shown), done.stderr
+
+
+def typed(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = ["/bin/bash", "-e", "-c", text]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def timeless(text: str) -> str:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deepswarm.core import jsontext
@@ -193,12 +193,12 @@ def test_structure_names_every_place_that_does_not_fit():
         "properties": {"a": {"items": {"maximum": 3}}, "c d": {"type": "null"}},
     }
     verdict = Structure(schema).judge({"answer": '{"a": [1, 5, 7], "c d": 1}'})
-    assert sorted(verdict.reason.split("; ")) == [
+    assert set(verdict.reason.split("; ")) == {
         '$: "b" is a required property',
         "$.a[1]: 5 is greater than the maximum of 3",
         "$.a[2]: 7 is greater than the maximum of 3",
         "$['c d']: 1 is not of type \"null\"",
-    ]
+    }
     assert Structure(schema, most_errors=2).judge({"answer_json": {"a": [4, 5, 7]}}).reason.endswith("; and more")
 
 
@@ -241,7 +241,7 @@ def test_strictly_valid_json_is_never_changed(value, indent, ascii_only):
     assert not [note for note in verdict.notes if "LaTeX" not in note]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(any_json(), min_size=1) | st.dictionaries(st.text(), any_json(), min_size=1), st.data())
 @example({"a": '{"b": 1}'}, None)
 @example([{"a": 1}, {"b": 2}], None)
@@ -294,6 +294,8 @@ def test_a_fence_and_prose_around_are_taken_away_and_the_value_stays(value, fenc
         ('```json\n{"code": "```python\\nx = {}\\n```", "a": 1}\n```', {"code": "```python\nx = {}\n```", "a": 1}),
         ('{"a": 1}\n\n{"a": 1}', {"a": 1}),
         ('See [1], {x, y} and {}.\n```json\n{"a": 1}\n```', {"a": 1}),
+        ("[1.50, 2.00, 3.10,]", [1.5, 2.0, 3.1]),
+        ("{'a': [''], \"b\": ['', ''],}", {"a": [""], "b": ["", ""]}),
         ("Values:\n[1, 2, 3]\nThat is all.", [1, 2, 3]),
         ('{"a": 123456789012345678901234567890,}', {"a": 123456789012345678901234567890}),
     ],
@@ -332,9 +334,10 @@ def test_broken_json_with_one_defensible_reading_is_amended(answer, value):
         ('"x": {"a": 1}', "without its beginning"),
         ("<think>so it is", "cut off: <think> never ends"),
         ('{"a": "b", "a": "c",}', "would lose a part"),
+        ('{"a": "b" + "c"}', "put together with +"),
         ("[" * 2_000, "nested more than 200 deep"),
         ("[" * 300 + "]" * 300, "nested more than 200 deep"),
-        ("{'a': '" + "x" * 100_000 + "'}", "more than 100,000: not repaired"),
+        ("{'a': b " + "x" * 50_000 + "}", "more than 50,000: not repaired"),
     ],
 )
 def test_what_would_be_a_guess_is_dropped_with_its_reason(answer, reason):
@@ -392,11 +395,10 @@ def test_no_text_makes_json_repair_fail(text):
         assert same(jsontext.loads(verdict.record["answer"].strip("\ufeff \t\r\n")), verdict.record["answer_json"])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(st.dictionaries(st.text(), any_json(), min_size=1), st.integers(0, 3))
 def test_a_comma_too_many_is_repaired_without_a_change_of_value(value, indent):
     text = json.dumps(value, indent=indent or None)
     broken = text[:-1].rstrip() + ",}"
     verdict = judged(broken)
-    assume(not isinstance(verdict, Drop))
     assert same(verdict.record["answer_json"], value)

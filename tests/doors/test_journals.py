@@ -7,11 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-pytest.register_assert_rewrite("deepswarm.testing.suites.journal")
-
-from deepswarm.doors import find  # noqa: E402 - the suite is rewritten before it is imported
-from deepswarm.journals import TABLE  # noqa: E402 - see above
-from deepswarm.testing.suites.journal import JournalSuite, Player, Store, commands, opened, seen  # noqa: E402 - see above
+from deepswarm.doors import find
+from deepswarm.journals import TABLE
+from deepswarm.testing.suites.journal import JournalSuite, Player, Store, commands, opened, seen
 
 
 def store_of(name):

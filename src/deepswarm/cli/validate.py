@@ -31,6 +31,10 @@ def command(task_argument: str | None, task_option: str | None, overrides: tuple
     from deepswarm.taskfile import load, resolve
 
     task = load(task_option or task_argument or "task.yaml", overrides)
+    if task.spec.filters:
+        from deepswarm.engine.closing import check_filters
+
+        check_filters(task)
     path = resolve(task, task.spec.seeds_file)
     if path.exists():
         from deepswarm.sources import read_seeds

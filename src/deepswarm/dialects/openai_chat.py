@@ -79,7 +79,7 @@ def decode(reply: HttpReply) -> Reply:
         CallError: Of the class that the status, or the error in the body, asks for; 200 is not success by itself.
     """
     try:
-        value = jsontext.loads_message(reply.body)
+        value = jsontext.loads_message(reply.body.removeprefix(b"\xef\xbb\xbf"))
     except ValueError:
         value = None
     if reply.status != 200 or not isinstance(value, dict) or not value.get("choices"):

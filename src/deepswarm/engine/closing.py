@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from deepswarm.core import jsontext
-from deepswarm.core.errors import Problem, TaskFileError
+from deepswarm.core.errors import DeepSwarmError, Problem, TaskFileError
 from deepswarm.core.records import Json, Outcome
 from deepswarm.core.spec import TaskSpec
 from deepswarm.dialects import Dialect
 from deepswarm.doors import find
-from deepswarm.engine.filtering import apply
+from deepswarm.engine.filtering import apply, with_shared_schema
 from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.output import records
+from deepswarm.filters import build
 from deepswarm.formats import TABLE as FORMATS
 from deepswarm.journals import Journal
 from deepswarm.taskfile import TaskFile, resolve
@@ -34,8 +35,21 @@ def filter_run(journal: Journal, dialect: Dialect, task: TaskFile, folder: RunFo
     if not task.spec.filters:
         return []
     clean, errors = folder.path / "clean.jsonl", folder.path / "errors.jsonl"
-    report = apply(records(journal, dialect, DONE), filters_of(task), clean, errors)
+    try:
+        report = apply(records(journal, dialect, DONE), filters_of(task), clean, errors)
+    except DeepSwarmError as error:
+        # The run itself is whole; its summary must not be lost for what can be repeated without a call.
+        return [f"filtered   not yet: {error}", "           again, without a call: deepswarm filter"]
     return [f"filtered   {line}" if not number else f"           {line}" for number, line in enumerate(report.lines())]
+
+
+def check_filters(task: TaskFile) -> None:
+    """Raise for what is wrong with the task's filters: before the first call, not after the last one.
+
+    Raises:
+        TaskFileError: With every unknown filter, unknown option and bad value.
+    """
+    build(with_shared_schema(filters_of(task)), str(task.path))
 
 
 def filters_of(task: TaskFile) -> list[str | Mapping[str, Json]]:

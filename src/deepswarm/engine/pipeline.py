@@ -29,7 +29,7 @@ from deepswarm.dialects import Dialect
 from deepswarm.doors import find
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.clock import Clock
-from deepswarm.engine.closing import export_run, filter_run
+from deepswarm.engine.closing import check_filters, export_run, filter_run, filters_of
 from deepswarm.engine.dispatcher import Dispatcher, SeedReader
 from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.opening import as_dict, check_same_task, fingerprint_of, read_seeds, task_type_of
@@ -98,8 +98,9 @@ def run(
         TaskFileError: For everything that is wrong with task or seeds; before the first call.
         JournalError: If the run's folder is held, damaged, or holds another task's answers.
     """
-    spec = task.spec
     kind = task_type_of(task)
+    check_filters(task)
+    spec = task.spec.model_copy(update={"filters": filters_of(task)})  # so that the journal alone can filter again
     folder.make()
     with ExitStack() as stack:
         stack.enter_context(held(folder.journal, around.command, around.utc()))

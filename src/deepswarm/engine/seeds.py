@@ -48,7 +48,9 @@ class SeedFile:
             fields = jsonl.parse(payload)
         except ValueError:
             raise self._moved(row) from None
-        if content_of(fields) != row.content:
+        # An id tells the seed at a fraction of its hash's cost; what changed under it is found by the next start.
+        given = fields.get("id")
+        if given != row.key and str(given) != row.key and content_of(fields) != row.content:
             raise self._moved(row)
         return (payload if payload[:1] == b"{" else dumps(fields)), fields
 

@@ -70,18 +70,39 @@ class Place(Enum):
     IN_PROSE = "in prose"
 
 
+class Kind(Enum):
+    """What a part of a region is."""
+
+    BRACKET = "bracket"
+    STRING = "string"
+    COMMENT = "comment"
+    BARE = "bare"
+
+
+class Part(NamedTuple):
+    """A part of a region: a bracket, a string with its marks, a comment, or whatever stands between those."""
+
+    kind: Kind
+    text: str
+
+
 class Region(NamedTuple):
     """A balanced piece of text that should be a JSON object or array.
 
     Attributes:
         text: From bracket to bracket.
-        bare: What stands outside of its strings and comments, brackets left out.
+        parts: The same text in parts, in order.
         place: How it stands in the whole text.
     """
 
     text: str
-    bare: str
+    parts: tuple[Part, ...]
     place: Place
+
+    @property
+    def bare(self) -> str:
+        """What stands outside of its brackets, strings and comments."""
+        return " ".join(part.text for part in self.parts if part.kind is Kind.BARE)
 
 
 def without_reasoning(text: str) -> str:
@@ -108,10 +129,12 @@ def candidates(text: str) -> list[Region]:
         Unsound: If JSON begins and does not end, goes on after its end, has no beginning, or is nested too deeply.
     """
     found: list[Region] = []
+    end = unclosed = 0
     anchor = _ANCHOR.match(text)
     start = (anchor.end(), Place.FIRST) if anchor else _next(text, 0)
     while start:
         at, place = start
+        unclosed += _opened(text[end:at])
         region, end = _region(text, at, place)
         found.append(region)
         following = _NEXT_VALUE.match(text, end) if place is not Place.IN_PROSE else None
@@ -120,12 +143,17 @@ def candidates(text: str) -> list[Region]:
             continue
         if (_CLOSING if place is Place.IN_PROSE else _LEFT_OVER).match(text, end):
             raise Unsound("the brackets close before the JSON ends: it is broken, or its beginning is missing")
-        if place is Place.IN_PROSE and _MEMBER_NAME.search(text[max(0, at - 50) : at]):
+        if place is Place.IN_PROSE and (unclosed > 0 or _MEMBER_NAME.search(text[max(0, at - 50) : at])):
             raise Unsound("a piece of some JSON without its beginning")
         close = _FENCE_END.search(text, end) if place is Place.FENCED else None
         start = _next(text, close.end() if close else end)
     fenced = [region for region in found if region.place is Place.FENCED]
     return fenced if fenced and found[0].place is not Place.FIRST else found
+
+
+def _opened(prose: str) -> int:
+    """How many more brackets are opened than closed; JSON behind them may be a part of something larger."""
+    return prose.count("[") + prose.count("{") - prose.count("]") - prose.count("}")
 
 
 def _next(text: str, pos: int) -> tuple[int, Place] | None:
@@ -143,12 +171,13 @@ def _region(text: str, at: int, place: Place) -> tuple[Region, int]:
         Unsound: If it does not end, or is nested too deeply.
     """
     expected: list[str] = []
-    bare: list[str] = []
-    pos = at
+    parts: list[Part] = []
+    pos = done = at
     while sign := _SIGN.search(text, pos):
-        bare.append(text[pos : sign.start()])
-        pos = sign.end()
-        mark = sign[0]
+        mark, begin, pos = sign[0], sign.start(), sign.end()
+        kind = Kind.BRACKET
+        if mark == "'" and not _may_begin(text, begin):
+            continue
         if mark in _PAIR:
             expected.append(_PAIR[mark])
             if len(expected) > MOST_DEPTH:
@@ -156,18 +185,18 @@ def _region(text: str, at: int, place: Place) -> tuple[Region, int]:
         elif mark in {"}", "]"}:
             if expected.pop() != mark:
                 break
-            if not expected:
-                return Region(text[at:pos], " ".join(bare), place), pos
-        elif mark == "/*":
-            pos = text.find("*/", pos) + 2
-            if pos < 2:
-                break
-        elif mark == "'" and not _may_begin(text, sign.start()):
-            bare.append(mark)
         elif mark in _STRING_SIGN:
-            pos = _string_end(text, pos, _STRING_SIGN[mark])
-            if pos < 0:
-                break
+            kind, pos = Kind.STRING, _string_end(text, pos, _STRING_SIGN[mark])
+        else:
+            kind, pos = Kind.COMMENT, text.find("*/", pos) + 2 if mark == "/*" else pos
+        if pos <= begin:
+            break
+        if text[done:begin].strip():
+            parts.append(Part(Kind.BARE, text[done:begin]))
+        parts.append(Part(kind, text[begin:pos]))
+        done = pos
+        if not expected:
+            return Region(text[at:pos], tuple(parts), place), pos
     raise Unsound("brackets or quotation marks stay open: cut off or broken")
 
 

@@ -6,6 +6,8 @@
         │
     strictly valid? ── yes ──▶ amended
         │ no
+    mistakes with one reading (commas, quotation marks, comments, Python's literals) set right ──▶ amended
+        │ other mistakes
     the json-repair library (bounded in size and depth) ──▶ amended, with what it did; or dropped
 
 Dropped, and never repaired: prose without JSON, text that was cut off, two answers of which none can be chosen, NaN and
@@ -22,7 +24,8 @@ from typing import Any, Final, cast
 
 from deepswarm.core import jsontext
 from deepswarm.core.records import Amend, Drop, Json, Record, Verdict
-from deepswarm.filters.candidates import MOST_DEPTH, Place, Region, Unsound, candidates, without_reasoning
+from deepswarm.filters.candidates import MOST_DEPTH, Kind, Place, Region, Unsound, candidates, without_reasoning
+from deepswarm.filters.mending import mended
 from deepswarm.filters.schema import Schema
 
 CUT_OFF: Final = frozenset({"length", "max_tokens"})
@@ -30,11 +33,12 @@ CUT_OFF: Final = frozenset({"length", "max_tokens"})
 MOST_NOTES: Final = 3
 """Most repairs that are listed by their names."""
 _LOST: Final = 0.05
-"""Share of letters and digits that a repair may take away: names of escapes, signs of comments."""
+"""Share of letters that a repair may take away: those of signs that stand for others."""
 
 _ELIDED: Final = re.compile(r"\.\.\.|\u2026")
 _NO_NUMBER: Final = re.compile(r"(?<![\w$])(?:NaN|[+-]?Infinity|undefined)(?![\w$])(?!\s*:)")
-_COMMENT: Final = re.compile(r'"(?:\\.|[^"\\])*"|(//[^\n]*|/\*.*?\*/)', re.DOTALL)
+_PUT_TOGETHER: Final = re.compile(r"""(?<!\\)(["'])\s*+\+\s*+\1""")
+_NUMBER: Final = re.compile(r"(?<![\w.+-])[-+]?\.?[0-9]")
 _ESCAPE: Final = re.compile(r"\\u[0-9A-Fa-f]{4}|\\.", re.DOTALL)
 _LATEX: Final = re.compile(r"(?<!\\)(?:\\\\)*\\[bf][a-z]")
 
@@ -55,7 +59,7 @@ class JsonRepair:
     """
 
     schema: Mapping[str, Json] | None = None
-    most_chars: int = 100_000
+    most_chars: int = 50_000
     _compiled: Schema | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -145,11 +149,20 @@ class JsonRepair:
             raise Unsound("the model left something out and wrote '...' in its place")
         if found := _NO_NUMBER.search(region.bare):
             raise Unsound(f"{found[0]} is not JSON")
+        if any(
+            part.kind is Kind.STRING and _PUT_TOGETHER.search(part.text, 1, len(part.text) - 1) for part in region.parts
+        ):
+            raise Unsound("texts that are put together with +, as in a program, are not JSON")
+        try:
+            text, notes = mended(region.parts) or ("", [])
+            return _whole(_strict(text), region), notes
+        except ValueError:
+            pass
         if len(region.text) > self.most_chars:
             raise Unsound(
                 f"broken JSON of {len(region.text):,} characters, more than {self.most_chars:,}: not repaired"
             )
-        return _repaired(region.text)
+        return _repaired(region)
 
 
 def _strict(text: str) -> Json:
@@ -179,9 +192,14 @@ def _members(value: Json) -> Iterable[Json]:
     return value if isinstance(value, list) else ()
 
 
-def _repaired(text: str) -> tuple[Json, list[str]]:
+def _repaired(region: Region) -> tuple[Json, list[str]]:
+    """What the repairing library makes of a candidate, if nothing of it is lost.
+
+    It loses, without a word, empty strings in lists and all but the last of equal names, for example.
+    """
     import json_repair
 
+    text = region.text
     try:
         value, log = cast("tuple[Json, Any]", json_repair.loads(text, skip_json_loads=True, logging=True))
     except (RecursionError, ValueError, IndexError) as error:  # it is written for broken text, and still
@@ -190,9 +208,28 @@ def _repaired(text: str) -> tuple[Json, list[str]]:
         raise Unsound("broken JSON that cannot be repaired")
     if not _finite(value):
         raise Unsound("a number is beyond the range of floating point")
-    if _letters(_written(value)) < (1 - _LOST) * _letters(_ESCAPE.sub("", _without_comments(text))):
-        raise Unsound("broken JSON whose repair would lose a part of it")
+    _whole(value, region)
     return jsontext.loads(jsontext.dumps(value)), list(_notes(log))  # escaped halves of a character become one
+
+
+def _whole(value: Json, region: Region) -> Json:
+    """The value, if nothing of the candidate is missing in it.
+
+    Raises:
+        Unsound: If it holds fewer texts (names included) or numbers, or markedly fewer letters.
+    """
+    leaves = list(_leaves(value))
+    texts = sum(isinstance(leaf, str) for leaf in leaves)
+    numbers = sum(isinstance(leaf, (int, float)) and not isinstance(leaf, bool) for leaf in leaves)
+    letters = sum(_letters("null" if leaf is None else str(leaf)) for leaf in leaves)
+    original = "".join(part.text for part in region.parts if part.kind is not Kind.COMMENT)
+    if (
+        texts < sum(part.kind is Kind.STRING for part in region.parts)
+        or numbers < len(_NUMBER.findall(region.bare))
+        or letters < (1 - _LOST) * _letters(_ESCAPE.sub("", original))
+    ):
+        raise Unsound("broken JSON whose repair would lose a part of it")
+    return value
 
 
 def _notes(log: list[dict[str, str]]) -> Iterator[str]:
@@ -223,18 +260,16 @@ def _finite(value: Json) -> bool:
     return all(_finite(item) for item in _members(value))
 
 
-def _without_comments(text: str) -> str:
-    return _COMMENT.sub(lambda found: "" if found[1] else found[0], text)
-
-
-def _written(value: Json) -> str:
-    """All names and values, as far as letters and digits go."""
-    if isinstance(value, dict):
-        return " ".join(f"{name} {_written(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return " ".join(map(_written, value))
-    return "null" if value is None else str(value)
+def _leaves(value: Json) -> Iterator[Json]:
+    """All names, texts, numbers, truths and nulls."""
+    if isinstance(value, (dict, list)):
+        if isinstance(value, dict):
+            yield from value
+        for item in _members(value):
+            yield from _leaves(item)
+    else:
+        yield value
 
 
 def _letters(text: str) -> int:
-    return sum(map(str.isalnum, text))
+    return sum(map(str.isalpha, text))

@@ -66,14 +66,16 @@ BALLAST_BYTES: Final = 16 * 1024 * 1024
 NAMED: Final = 100
 """Most keys that a report names."""
 
+_SEEDS_KEY: Final = "CREATE UNIQUE INDEX seeds_key ON seeds (key, sample)"
+_SEEDS_LEFT: Final = f'CREATE INDEX seeds_left ON seeds ("order") WHERE state = {int(SeedState.LEFT)}'
 _SCHEMA = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 -- One row per seed and sample; "order" is its place in the file, NULL when it is no longer there.
 CREATE TABLE seeds (
     number INTEGER PRIMARY KEY, key TEXT NOT NULL, sample INTEGER NOT NULL DEFAULT 0, content BLOB NOT NULL,
     place INTEGER NOT NULL, size INTEGER NOT NULL, "order" INTEGER, state INTEGER NOT NULL DEFAULT 0);
-CREATE UNIQUE INDEX seeds_key ON seeds (key, sample);
-CREATE INDEX seeds_left ON seeds ("order") WHERE state = {int(SeedState.LEFT)};
+{_SEEDS_KEY};
+{_SEEDS_LEFT};
 CREATE TABLE calls_started (
     event INTEGER PRIMARY KEY, utc REAL, at REAL, call INTEGER, seed INTEGER, attempt INTEGER, turn INTEGER,
     tier INTEGER, endpoint INTEGER);
@@ -162,8 +164,9 @@ class SqliteJournal:
             "synchronous = NORMAL",
             "wal_autocheckpoint = 0",
             f"journal_size_limit = {LOG_BYTES // 4}",
-            "cache_size = -4000",
+            "cache_size = -1000",
             "temp_store = FILE",
+            "temp.cache_size = -500",
         ):
             db.execute(f"PRAGMA {pragma}")
         db.create_function("content_key", 2, content_key, deterministic=True)
@@ -249,12 +252,28 @@ class SqliteJournal:
                 state = CASE state WHEN {int(SeedState.GONE)} THEN {int(SeedState.LEFT)} ELSE state END
                 FROM incoming AS i WHERE i.key = seeds.key"""
         )
+        added = self._add(total)
+        return Enrolment(added, *gone, tuple(key for _, key, _, _ in changed[:NAMED]), len(changed))
+
+    def _add(self, total: int | None) -> int:
+        """Take in the seeds that are new; how many.
+
+        The first time the indices are made afterwards: sorting, instead of a million insertions at random places.
+        """
+        db = self._db
+        first = db.execute("SELECT 1 FROM seeds LIMIT 1").fetchone() is None
+        if first:
+            db.execute("DROP INDEX seeds_key")
+            db.execute("DROP INDEX seeds_left")
         within = "" if total is None else f'WHERE "order" < {int(total)}'
         added = db.execute(
-            f"""INSERT OR IGNORE INTO seeds (key, content, place, size, "order")
+            f"""INSERT {"" if first else "OR IGNORE"} INTO seeds (key, content, place, size, "order")
                 SELECT key, content, place, size, "order" FROM incoming {within} ORDER BY "order" """
         ).rowcount
-        return Enrolment(added, *gone, tuple(key for _, key, _, _ in changed[:NAMED]), len(changed))
+        if first:
+            db.execute(_SEEDS_KEY)
+            db.execute(_SEEDS_LEFT)
+        return added
 
     def select(self, total: int | None) -> None:
         """See `Journal.select`."""
@@ -290,11 +309,11 @@ class SqliteJournal:
     def reopen(self, outcomes: frozenset[Outcome], labels: frozenset[str] | None, now: tuple[float, float]) -> int:
         """See `Journal.reopen`."""
         states = ",".join(str(int(STATE_OF[outcome])) for outcome in outcomes)
-        rows = self._db.execute(
+        rows = self._rows(
             f"""SELECT seed, outcome, label FROM seeds
                 JOIN (SELECT seed, outcome, label, max(event) FROM seeds_ended GROUP BY seed) ON seed = number
                 WHERE state IN ({states}) AND "order" IS NOT NULL ORDER BY seed"""
-        ).fetchall()
+        )
         events = [
             SeedReopened(*now, seed, Outcome(outcome), "retry")
             for seed, outcome, label in rows
@@ -305,6 +324,10 @@ class SqliteJournal:
         self._reopened = self._reopened or bool(events)
         self._recount()
         return len(events)
+
+    def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        with _explained(self.path):
+            return self._db.execute(query, parameters).fetchall()
 
     def totals(self) -> Totals:
         """See `Journal.totals`."""
@@ -318,9 +341,9 @@ class SqliteJournal:
         """See `Journal.open_calls`."""
         return [CallStarted(*row) for row in self._unended("utc, at, call, seed, attempt, turn, tier, endpoint")]
 
-    def _unended(self, columns: str) -> sqlite3.Cursor:
+    def _unended(self, columns: str) -> list[Any]:
         """Calls without an end. None is older than the watermark, so that a million finished ones are not looked at."""
-        return self._db.execute(
+        return self._rows(
             f"""SELECT {columns} FROM calls_started AS s WHERE event >= ?
                 AND NOT EXISTS (SELECT 1 FROM calls_ended AS e WHERE e.call = s.call) ORDER BY event""",
             (self._oldest_open,),
@@ -445,13 +468,13 @@ class SqliteJournal:
         """See `Journal.replay`."""
         import heapq
 
-        streams: list[Iterator[tuple[int, Event]]] = [
-            ((row[0], CallStarted(*row[1:])) for row in self._after("calls_started", after)),
-            ((row[0], _call_ended(row)) for row in self._after("calls_ended", after)),
-            ((row[0], _seed_ended(row[1:])) for row in self._after("seeds_ended", after)),
-            ((row[0], _rare(row[1], row[2])) for row in self._after("events", after)),
-        ]
         with _explained(self.path):
+            streams: list[Iterator[tuple[int, Event]]] = [
+                ((row[0], CallStarted(*row[1:])) for row in self._after("calls_started", after)),
+                ((row[0], _call_ended(row)) for row in self._after("calls_ended", after)),
+                ((row[0], _seed_ended(row[1:])) for row in self._after("seeds_ended", after)),
+                ((row[0], _rare(row[1], row[2])) for row in self._after("events", after)),
+            ]
             yield from (event for _, event in heapq.merge(*streams, key=lambda pair: pair[0]))
 
     def _after(self, table: str, event: int) -> sqlite3.Cursor:
@@ -461,19 +484,16 @@ class SqliteJournal:
         """See `Journal.stories`."""
         states = ",".join(str(int(STATE_OF[outcome])) for outcome in outcomes)
         width = 11
-        rows = self._db.execute(
-            f"""SELECT e.event, s.key, n.model, n.fingerprint, n.simulated,
+        query = f"""SELECT e.event, s.key, n.model, n.fingerprint, n.simulated,
                 e.utc, e.at, e.seed, e.call, e.outcome, e.label, e.reason, e.attempts, e.started, e.payload, e.session,
                 c.* FROM seeds_ended AS e JOIN seeds AS s ON s.number = e.seed
                 JOIN sessions AS n ON n.session = e.session
                 LEFT JOIN calls_ended AS c ON c.call = e.call AND e.call > 0
                 WHERE e.event > ? AND s.state IN ({states}) AND NOT EXISTS (
                     SELECT 1 FROM seeds_reopened AS r WHERE r.seed = e.seed AND r.event > e.event)
-                ORDER BY e.event""",
-            (after,),
-        )
+                ORDER BY e.event"""
         with _explained(self.path):
-            for event, key, model, fingerprint, simulated, *rest in rows:
+            for event, key, model, fingerprint, simulated, *rest in self._db.execute(query, (after,)):
                 ended = _seed_ended(rest[:width])
                 call = _call_ended(rest[width:]) if rest[width] is not None else None
                 started_utc = ended.utc - (ended.at - ended.started)
@@ -489,18 +509,18 @@ class SqliteJournal:
         """See `Journal.noted`."""
         if name in self._notes:
             return self._notes[name]
-        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if row is None else row[0]
+        rows = self._rows("SELECT value FROM meta WHERE name = ?", (name,))
+        return rows[0][0] if rows else None
 
     def task(self) -> dict[str, Any]:
         """The task of the newest session, as its task file had it; empty before the first one."""
-        row = self._db.execute("SELECT task FROM sessions ORDER BY session DESC LIMIT 1").fetchone()
-        return {} if row is None else json.loads(row[0])
+        rows = self._rows("SELECT task FROM sessions ORDER BY session DESC LIMIT 1")
+        return json.loads(rows[0][0]) if rows else {}
 
     @property
     def simulated(self) -> bool:
         """Whether any session's replies came from the simulated provider."""
-        return bool(self._db.execute("SELECT max(simulated) FROM sessions").fetchone()[0])
+        return bool(self._rows("SELECT max(simulated) FROM sessions")[0][0])
 
     @property
     def replaced(self) -> bool:

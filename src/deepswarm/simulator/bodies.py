@@ -51,7 +51,7 @@ _OTHER: Final = Said("The request failed", "simulated_error", None)
 
 
 def completion(asked: Asked, request_id: str, content: str, finish_reason: str, tokens_out: int) -> HttpReply:
-    """A 200 with one choice. Without `logprobs`, which would be null: that costs `jsontext` a second look at the value."""
+    """A 200 with one choice. It has no `logprobs`, which would be null: `jsontext` looks twice at values with one."""
     return ok(
         {
             "id": request_id,

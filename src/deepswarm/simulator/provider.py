@@ -127,7 +127,7 @@ class SimulatedProvider:
         case = Case(self.law, asked, attempt, Draws(self._seed, asked.key, attempt))
         deed, after_s, tokens_out, fault = behave(case)
         status = deed.reply.status if isinstance(deed, Answer | Cut) else 0
-        number = self._ledger.admit(asked.name, attempt, status, fault or "", now)
+        number = self._ledger.admit(asked.name, attempt, status, fault.value if fault else "", now)
         return Ticket(number, after_s, deed, now, asked.tokens_in, tokens_out)
 
 

@@ -84,8 +84,12 @@ class Opened:
     def __init__(self, store: Store, folder: Path) -> None:
         """Open the journal."""
         self._store, self._folder = store, folder
+        self._open()
+
+    def _open(self) -> None:
+        self.journal = self._store.open(self._folder)
         self._runner = asyncio.Runner()
-        self.journal = store.open(folder)
+        self._closed = False
 
     def append(self, *batches: Sequence[Event]) -> list[int]:
         """Append all batches at the same time, like so many workers; the number of each.
@@ -99,15 +103,14 @@ class Opened:
         """Close and open, as a run that resumes does; a store that forgets stays open."""
         if self._store.persistent:
             self.close()
-            self._runner = asyncio.Runner()
-            self.journal = self._store.open(self._folder)
+            self._open()
 
     def close(self) -> None:
-        """Close the journal and its loop."""
-        try:
-            self.journal.close()
-        finally:
+        """Close the journal and its loop, once."""
+        if not self._closed:
+            self._closed = True
             self._runner.close()
+            self.journal.close()
 
 
 async def _appended(journal: Journal, batches: Sequence[Sequence[Event]]) -> list[int]:
@@ -678,6 +681,19 @@ class JournalSuite:
             assert [type(event) for event in got] == [RunStarted, CallStarted, CallEnded, SeedEnded]
             assert got[2][:5] == end[:5]  # type: ignore[index]
             assert "odd " in got[2].detail  # type: ignore[union-attr]
+
+    def test_of_several_words_on_a_seed_in_one_append_the_last_one_counts(self, store: Store, tmp_path: Path) -> None:
+        with opened(store, tmp_path) as one:
+            one.journal.enrol(a_file("a", "b"), None)
+            one.append([session(), seed_end(2, Outcome.FAILED)])
+            reopened = [
+                SeedReopened(*NOW, seed, outcome, "retry") for seed, outcome in ((2, Outcome.FAILED), (1, Outcome.DONE))
+            ]
+            one.append([reopened[0], seed_end(1), reopened[1], seed_end(2)])
+            one.again()
+            one.journal.select(None)
+            assert keys(one.journal.left(-1, MANY)) == ["a"]
+            assert one.journal.totals().done == 1
 
     def test_a_journal_without_trouble_says_so(self, store: Store, tmp_path: Path) -> None:
         with opened(store, tmp_path) as one:
