@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import platform
@@ -297,6 +298,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for peer in arguments.peer:
         install(peer)
+    compileall.compile_dir(ROOT / "src", quiet=1)  # as it is for an installed package
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 16_384)), hard))
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"

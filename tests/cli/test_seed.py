@@ -176,7 +176,7 @@ def test_seeds_that_the_prompt_could_not_use_are_refused():
 
 
 def test_a_seeds_file_of_another_kind_is_refused():
-    assert "seeds are made as JSONL" in refusal(written(TASK + "seeds_file: seeds.csv\n" + SECTION))
+    assert "can only be made as JSONL" in refusal(written(TASK + "seeds_file: seeds.csv\n" + SECTION))
 
 
 def test_a_task_file_that_is_not_there_is_told():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from deepswarm.core.calibrate import PAGE_CEILING, Wish, needs_calibration, pace
 
-briefly = settings(deadline=None)
+briefly = settings(max_examples=40, deadline=None)
 
 wishes = st.builds(
     Wish,
@@ -112,3 +112,10 @@ def test_seeds_are_leased_one_at_a_time_unless_the_user_wrote_otherwise():
 )
 def test_every_choice_has_its_reason(wish, left, duration_s, why):
     assert pace(wish, left, duration_s).why == why
+
+
+def test_a_machine_that_cannot_open_enough_files_caps_the_workers_and_says_so():
+    chosen = pace(Wish(workers=1000, stagger_s=0.0), 5000, None, ceiling=192)
+    assert chosen.workers == 192
+    assert "1000 would need more open files" in chosen.why
+    assert "ulimit -n" in chosen.why

@@ -10,7 +10,7 @@ from deepswarm.core.records import STATE_OF, Outcome, Reply, SeedState, Totals, 
 from deepswarm.testing.histories import histories
 
 SEEDS = 5
-briefly = settings(deadline=None)
+briefly = settings(max_examples=40, deadline=None)
 
 
 def totals_at_first():

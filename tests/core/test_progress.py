@@ -16,7 +16,7 @@ SEEDS = 5
 WATCHED = ("start", "end", "finish", "other")
 """What happens while a process works; seeds are reopened and sessions begin before it looks."""
 
-briefly = settings(deadline=None)
+briefly = settings(max_examples=40, deadline=None)
 
 
 def fresh(total=SEEDS, before=None, started=0.0):

@@ -8,7 +8,7 @@ from deepswarm.core import errors
 from deepswarm.core.errors import CallError, Disconnected, Disposition, Overloaded, Throttled, TimedOut, Truncated
 from deepswarm.core.retry import GiveUp, Pause, Retry, RetryPolicy, Tried, Wait, backoff, decide, floor
 
-briefly = settings(deadline=None)
+briefly = settings(max_examples=40, deadline=None)
 POLICY = RetryPolicy()
 FRESH = Tried()
 

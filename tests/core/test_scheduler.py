@@ -76,7 +76,7 @@ class Dispatching(RuleBasedStateMachine):
 
 
 TestDispatching = Dispatching.TestCase
-TestDispatching.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestDispatching.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 
 
 def test_one_by_one_the_seeds_come_in_file_order():
@@ -120,7 +120,7 @@ def test_a_queue_shorter_than_a_lease_wants_more():
 
 
 @given(st.lists(st.sampled_from([PAUSE, Stop(How.PAUSED, "no key"), SIGNAL]), min_size=1, max_size=5))
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_first_reason_to_stop_stays_but_for_an_interruption(stops):
     scheduler = Scheduler()
     scheduler.feed(rows(0, 1))

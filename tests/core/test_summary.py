@@ -10,7 +10,7 @@ from deepswarm.core.records import Totals
 from deepswarm.core.scheduler import How
 from deepswarm.report.summary import Summary
 
-briefly = settings(deadline=None)
+briefly = settings(max_examples=40, deadline=None)
 counts = st.integers(0, 5_000_000)
 
 

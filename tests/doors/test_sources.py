@@ -656,7 +656,7 @@ def test_seeds_that_cannot_be_made_leave_nothing_behind(section, told, tmp_path)
 
 
 def test_seeds_go_only_into_files_that_are_read_as_lines_of_json(tmp_path):
-    with pytest.raises(TaskFileError, match="seeds are made as JSONL"):
+    with pytest.raises(TaskFileError, match="can only be made as JSONL"):
         write_seeds(TOPICS, tmp_path / "seeds.csv")
     (tmp_path / "folder.jsonl").mkdir()
     with pytest.raises(TaskFileError, match="not a file"):

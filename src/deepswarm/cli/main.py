@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -67,6 +68,7 @@ def main() -> None:
 
     # Looking for pydantic plugins that nobody here uses costs a tenth of the start.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    _open_all_three()
     try:
         code = cli(prog_name="deepswarm", standalone_mode=False)
     except DeepSwarmError as error:
@@ -81,7 +83,42 @@ def main() -> None:
         # Whoever read our output has left; that is not our failure. Python must not complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:  # noqa: BLE001 - whatever is left is a fault of ours, or a full disk
+        code = _unforeseen(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_all_three() -> None:
+    """Open what the caller closed of stdin, stdout and stderr: else a file of the run gets its number, and our lines."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Say what happened, and what it means for the user; gives the exit code."""
+    from deepswarm.core.errors import DeepSwarmError
+
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:  # out of a group of tasks
+        error = error.exceptions[0]
+    if isinstance(error, DeepSwarmError):
+        _complain(str(error))
+        return error.exit_code
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        _complain(f"{error}\n    hint: free some space and give the same command again; what was answered is kept")
+        return 75
+    import traceback
+
+    _complain("".join(traceback.format_exception(error)))
+    _complain(
+        "deepswarm: this is a fault of ours, not of yours. What was answered is kept, and the same command goes on "
+        "from there.\n    hint: please report the lines above; they may show parts of your data"
+    )
+    return 70
 
 
 def _complain(text: str) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from deepswarm.report.summary import Summary
     from deepswarm.taskfile import TaskFile
 
+OTHER_FILES = 64
+"""Files that the process opens beside its connections, generously."""
 NOTICE = """\
 *** SIMULATED: no model is asked, nothing is spent. The answers are made up by the built-in provider.
 *** They go into {folder}/ and are marked in every record."""
@@ -62,8 +64,22 @@ def command(
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
     _spare_the_collector()
     summary = run(task, folder, wishes, provider, screen, _surroundings(_resume_command()))
-    print(summary.text())
+    _end_with(summary.text())
     return summary.exit_code
+
+
+def _end_with(text: str) -> None:
+    """Print the summary; that nobody can read it does not change how the run ended."""
+    from contextlib import suppress
+
+    try:
+        print(text, flush=True)
+    except UnicodeEncodeError:
+        print(text.encode("ascii", "backslashreplace").decode(), flush=True)
+    except OSError:
+        with suppress(OSError):
+            os.write(2, (text + "\n").encode("utf-8", "replace"))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python must not complain at exit
 
 
 def _real_provider(task: TaskFile) -> Provider:
@@ -83,6 +99,9 @@ def _real_provider(task: TaskFile) -> Provider:
         hint = f"export {name}=…, or name another variable: api_key_env; to rehearse without a key: --simulate"
         raise TaskFileError([Problem(what, str(task.path), hint=hint)])
     certificates = os.environ.get("SSL_CERT_FILE")
+    if certificates and not os.access(certificates, os.R_OK):
+        hint = "let SSL_CERT_FILE name a PEM file, or unset it"
+        raise TaskFileError([Problem("the certificates in SSL_CERT_FILE cannot be read", certificates, hint=hint)])
 
     def connect() -> Any:
         from deepswarm.transports.http import HttpTransport
@@ -112,7 +131,19 @@ def _surroundings(command: str) -> Any:
     from deepswarm.engine.clock import running_clock
     from deepswarm.engine.pipeline import Surroundings
 
-    return Surroundings(running_clock, time.time, random.random, _loop(), command)
+    return Surroundings(running_clock, time.time, random.random, _loop(), command, _connections())
+
+
+def _connections() -> int:
+    """How many connections this process may hold: as many files as the system lets it open, less what else it opens."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = max(soft, 1 << 20)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return max(1, hard - OTHER_FILES)
 
 
 def _spare_the_collector() -> None:
@@ -139,5 +170,4 @@ def _resume_command() -> str:
     """The command that goes on, without the words that must not be repeated."""
     once = {"--fresh", "--accept-changes", "--retry-failed"}
     words = [word for word in sys.argv[1:] if word not in once]
-    name = "./swarm" if os.environ.get("DEEPSWARM_COMMAND") == "./swarm" else "deepswarm"
-    return f"{name} {shlex.join(words)}"
+    return f"{os.environ.get('DEEPSWARM_COMMAND', 'deepswarm')} {shlex.join(words)}"

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from deepswarm.report.progress import Progress, duration
@@ -36,8 +37,9 @@ class PlainScreen:
         self._quiet = quiet
 
     def say(self, text: str) -> None:
-        """See `Screen.say`."""
-        os.write(2, (text + "\n").encode("utf-8", "replace"))
+        """See `Screen.say`. Who no longer listens does not stop the run."""
+        with suppress(OSError):
+            os.write(2, (text + "\n").encode("utf-8", "replace"))
 
     async def follow(self, progress: Progress, now: Callable[[], float]) -> None:
         """See `Screen.follow`."""
@@ -56,10 +58,11 @@ class LiveScreen:
 
     def say(self, text: str) -> None:
         """See `Screen.say`."""
-        if self._console is None:
-            print(text, file=sys.stderr)
-        else:
-            self._console.print(text, markup=False, highlight=False)
+        with suppress(OSError):  # the terminal is gone: that does not stop the run
+            if self._console is None:
+                print(text, file=sys.stderr)
+            else:
+                self._console.print(text, markup=False, highlight=False)
 
     async def follow(self, progress: Progress, now: Callable[[], float]) -> None:
         """See `Screen.follow`."""
@@ -68,7 +71,7 @@ class LiveScreen:
 
         self._console = Console(stderr=True)
         try:
-            with Live(console=self._console, auto_refresh=False, transient=True) as live:
+            with suppress(OSError), Live(console=self._console, auto_refresh=False, transient=True) as live:
                 while True:
                     progress.mark(now())
                     live.update(_drawn(progress, now()), refresh=True)

@@ -41,26 +41,30 @@ def needs_calibration(wish: Wish) -> bool:
     return wish.stagger_s is None and wish.workers is None
 
 
-def pace(wish: Wish, left: int, call_duration_s: float | None) -> Pace:
+def pace(wish: Wish, left: int, call_duration_s: float | None, ceiling: int = 1 << 30) -> Pace:
     """The pace of a run.
 
     Args:
         wish: What the user asked for.
         left: Seeds left, 0 or more.
         call_duration_s: Seconds of the calibration call; None when there was none.
+        ceiling: Most connections that this machine can hold open.
 
     Returns:
-        workers: as written, or 8, never more than the seeds left;
+        workers: as written, or 8, never more than the seeds left or the machine's ceiling;
         stagger: as written; else call_duration / workers * 2 for an automatic worker count, and for a worker count
         that the user wrote, that many starts within one second (their number is their own choice, only the same
         millisecond is avoided);
         batch_size: as written; else 1, because one shared queue leaves no worker idle behind the slowest one.
     """
-    workers = max(1, min(PAGE_CEILING if wish.workers is None else wish.workers, left or 1))
-    reasons = [
-        f"{workers} workers ({'as written' if wish.workers is not None else 'the first guess'}"
-        f"{', no more than the seeds left' if workers < (wish.workers or PAGE_CEILING) else ''})"
-    ]
+    wanted = PAGE_CEILING if wish.workers is None else wish.workers
+    workers = max(1, min(wanted, left or 1, ceiling))
+    source = "as written" if wish.workers is not None else "the first guess"
+    if workers == ceiling < wanted:
+        source += f", but {wanted} would need more open files than this machine allows: ulimit -n"
+    elif workers < wanted:
+        source += ", no more than the seeds left"
+    reasons = [f"{workers} workers ({source})"]
     if wish.stagger_s is not None:
         stagger_s = wish.stagger_s
         reasons.append(f"{stagger_s:g} s apart (as written)")

@@ -12,6 +12,8 @@ from deepswarm.core.errors import Problem, TaskFileError
 JOURNAL = "journal"
 EARLIER = "earlier"
 SIMULATED = "-simulated"
+OUTPUT = ("results.jsonl", "failed.jsonl", "clean.jsonl", "errors.jsonl")
+"""Files that a run writes and could write over; the results in other formats come beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +47,42 @@ class RunFolder:
             hint = "name another one: output_dir in the task file, or --set output_dir=other/"
             raise TaskFileError([Problem(what, str(self.path), hint=hint)]) from error
 
+    def refuse_orphans(self) -> None:
+        """Refuse to write over results that no journal knows of.
+
+        Raises:
+            TaskFileError: If there are such; names them.
+        """
+        if not self._begun and (orphans := self._orphans()):
+            what = f"{orphans[0].name} is there without the journal that it came from; it would be written over"
+            hint = "move it away; or --fresh puts it aside and deletes nothing; or name another folder: output_dir"
+            raise TaskFileError([Problem(what, str(self.path), hint=hint)])
+
+    @property
+    def _begun(self) -> bool:
+        return (self.journal / "journal.sqlite").exists()
+
+    def _orphans(self) -> list[Path]:
+        """Files with content that have the names of our output."""
+        paths = [self.path / name for name in OUTPUT]
+        return [path for path in paths if path.is_file() and path.stat().st_size]
+
     def put_aside(self) -> Path | None:
-        """Move what an earlier run left into a folder below `earlier/`, deleting nothing; None if there was nothing."""
-        if not (self.journal / "journal.sqlite").exists():
+        """Move what an earlier run left into a folder below `earlier/`, deleting nothing; None if there was nothing.
+
+        What no run writes stays where it is: the output folder may be the task's own, with the seeds in it.
+        """
+        if not self._begun and not self._orphans():
             return None
         aside = self.path / EARLIER / time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
         while aside.exists():
             aside = aside.with_name(aside.name + "+")
         aside.mkdir(parents=True)
         for entry in list(self.path.iterdir()):
-            if entry.name not in {EARLIER, JOURNAL}:
+            if entry.name in OUTPUT or entry.match("results.*"):
                 entry.rename(aside / entry.name)
+        if not self._begun:
+            return aside
         (aside / JOURNAL).mkdir()
         for entry in list(self.journal.iterdir()):
             if entry.name != "lock":
@@ -65,4 +92,5 @@ class RunFolder:
 
 def simulated(path: Path) -> Path:
     """The folder of a rehearsal: a neighbour of the real one, so that no reader of the one meets the other."""
-    return path.with_name(path.name + SIMULATED)
+    whole = path if path.name not in {"", ".."} else path.resolve()  # "." and ".." have a name elsewhere only
+    return whole.with_name(whole.name + SIMULATED) if whole.name else whole / SIMULATED[1:]

@@ -78,13 +78,19 @@ class Screen(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Time, chance and the loop, as the shell hands them in; `command` is what resumes the run."""
+    """Time, chance, the loop and the machine, as the shell hands them in.
+
+    Attributes:
+        connections: Most connections that this process can hold open.
+        command: What resumes the run.
+    """
 
     clock: Callable[[], Clock]
     utc: Callable[[], float]
     chance: Chance
     loop: Callable[[Coroutine[Any, Any, Summary]], Summary]
     command: str
+    connections: int = 1 << 30
 
 
 def run(
@@ -106,6 +112,7 @@ def run(
         stack.enter_context(held(folder.journal, around.command, around.utc()))
         if wishes.fresh and (aside := folder.put_aside()):
             screen.say(f"the earlier run was put aside, not deleted: {aside}")
+        folder.refuse_orphans()
         journal = SqliteJournal(folder.journal)
         stack.callback(journal.close)
         accepted = (around.utc(), 0.0) if wishes.accept_changes else None
@@ -126,7 +133,10 @@ def run(
         dispatch = Dispatch(spec, kind, journal, seeds, output, dialect, provider, screen, around)
         summary = around.loop(dispatch.run(enrolment))
         lines = reconcile(journal, output, wishes.total, screen)
-        notes = (*export_run(journal, dialect, spec, folder), *filter_run(journal, dialect, task, folder))
+        try:
+            notes = (*export_run(journal, dialect, spec, folder), *filter_run(journal, dialect, task, folder))
+        except OSError as error:  # both are derived; the run itself has ended as its summary says
+            notes = (f"not written: {error}; the same command again writes it, without a call",)
         return replace(summary, folder=f"{folder.path}/", lines=lines, notes=notes)
 
 
@@ -194,7 +204,7 @@ class Dispatch:
         if calibrate.needs_calibration(wish) and left > 1:
             await work(0, job, dispatcher, caller, most=1)
             measured = progress.call_s
-        pace = calibrate.pace(wish, left, measured)
+        pace = calibrate.pace(wish, left, measured, self.around.connections)
         await self.journal.append([PaceChosen(*clock.now(), pace.workers, pace.stagger_s, pace.batch_size, pace.why)])
         self.screen.say(f"pace: {pace.why}")
         dispatcher.scheduler.batch_size = pace.batch_size

@@ -49,7 +49,8 @@ def make_file(section: SeedsSection, path: Path, *, replace: bool) -> Made:
     """
     if path.suffix.lower() not in {".jsonl", ".ndjson"}:
         hint = "let its name end in .jsonl: seeds_file, or --output"
-        raise TaskFileError([Problem("seeds are made as JSONL, and this name says otherwise", str(path), hint=hint)])
+        what = "seeds can only be made as JSONL" if path.exists() else "it is not there, and can only be made as JSONL"
+        raise TaskFileError([Problem(what, str(path), hint=hint)])
     if path.exists() and not path.is_file():
         raise TaskFileError([Problem("this is not a file, so no seeds can be written", str(path), hint=_OTHER)])
     try:
