@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def _open_all_three() -> None:
-    """Open what the caller closed of stdin, stdout and stderr: else a file of the run gets its number, and our lines."""
+    """Open what of stdin, stdout and stderr is closed: else a file of the run gets that number, and our lines."""
     for number in range(3):
         try:
             os.fstat(number)

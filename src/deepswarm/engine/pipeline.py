@@ -172,7 +172,7 @@ class Dispatch:
                 await asyncio.wait({serving})
             stopped = dispatcher.scheduler.stopped or Stop(How.FINISHED, "")
             self.journal.writers = 1
-            await self._end(clock, stopped)
+            await self._end(clock, stopped, left_at_once=serving.cancelled())
             keeper.cancel()
             follower.cancel()
         await transport.close()
@@ -223,17 +223,21 @@ class Dispatch:
         ]
         if enrolment is not None:
             events.append(SeedsChanged(utc, at, enrolment.added, enrolment.gone_count, enrolment.changed_count))
-        events += [
-            CallEnded(
-                utc, at, call.call, call.seed, "lost", "the process ended while it was under way", maybe_billed=True
-            )
+        return [*events, *self._lost(clock, "the process ended while it was under way")]
+
+    def _lost(self, clock: Clock, why: str) -> list[Event]:
+        """The ends of calls whose replies nobody waits for any more."""
+        return [
+            CallEnded(*clock.now(), call.call, call.seed, "lost", why, maybe_billed=True)
             for call in self.journal.open_calls()
         ]
-        return events
 
-    async def _end(self, clock: Clock, stopped: Stop) -> None:
+    async def _end(self, clock: Clock, stopped: Stop, *, left_at_once: bool) -> None:
         """Write down how it ended; on a full disk the journal simply ends before that."""
         try:
+            if left_at_once:
+                await self.journal.append([])  # what came in before is written first: those calls have an end
+                await self.journal.append(self._lost(clock, "the user left while it was under way"))
             await self.journal.append([RunEnded(*clock.now(), self.journal.sessions(), stopped.how.value, stopped.why)])
             self.output.finish()
             self.journal.flush()

@@ -100,10 +100,11 @@ def enrol(
     reading = _Reading(path, spool, names, total if same or not known else None)
     try:
         enrolment = journal.enrol(reading.incoming(), total, accepted)
+        if enrolment.duplicates:
+            raise TaskFileError([_duplicate(path, key, lines) for key, lines in enrolment.duplicates[:SHOWN]])
+        reading.keep_spool()
     finally:
         reading.close()
-    if enrolment.duplicates:
-        raise TaskFileError([_duplicate(path, key, lines) for key, lines in enrolment.duplicates[:SHOWN]])
     journal.note(_STAMP, json.dumps({**stamp, "read": reading.count, "ended": reading.ended}))
     journal.select(total)
     return enrolment
@@ -142,8 +143,8 @@ class _Reading:
         self.count = 0
         self.ended = False
         self._spooled = 0
-        self._spool_path = spool
-        self._spool = None if _has_places(path) else spool.with_suffix(".new").open("wb")
+        self._spool_path, self._new = spool, spool.with_suffix(".new")
+        self._spool = None if _has_places(path) else self._new.open("wb")
 
     def incoming(self) -> Iterator[Incoming]:
         """The seeds, as the journal takes them in.
@@ -172,12 +173,12 @@ class _Reading:
             self._miss(seed)
             return None
         try:
-            key = given_id(fields)
+            key, content = given_id(fields), content_of(fields)
         except ValueError as error:
             self._note(Problem(str(error), str(self._path), seed.line))
             return None
         place, size = (seed.place, seed.size) if self._spool is None else self._write(fields, self._spool)
-        return Incoming(key, content_of(fields), place, size, seed.line)
+        return Incoming(key, content, place, size, seed.line)
 
     def _write(self, fields: dict[str, Json], spool: BinaryIO) -> tuple[int, int]:
         line = dumps(fields)
@@ -198,15 +199,17 @@ class _Reading:
             times, first = self._missing.get(name, (0, seed.line))
             self._missing[name] = (times + 1, first)
 
-    def close(self) -> None:
-        """Put the spool in its place, when all went well."""
+    def keep_spool(self) -> None:
+        """Put the new spool in the old one's place, as its seeds are enrolled; after a crash the file is read again."""
         if self._spool is not None:
             self._spool.close()
-            new = self._spool_path.with_suffix(".new")
-            if self.summed_up():
-                new.unlink()
-            else:
-                new.replace(self._spool_path)
+            self._new.replace(self._spool_path)
+
+    def close(self) -> None:
+        """Let go of the spool; one that was not kept vanishes."""
+        if self._spool is not None:
+            self._spool.close()
+            self._new.unlink(missing_ok=True)
 
     def summed_up(self) -> list[Problem]:
         """All problems, the missing fields by name and count."""
