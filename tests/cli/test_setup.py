@@ -414,7 +414,7 @@ def test_a_failed_step_stops_nothing_and_pytest_has_the_last_word(ready):
     call = ready.run("check", "-x")
     assert call.code == 1
     assert [line.split()[0] for line in call.out.splitlines()] == ["ruff", "ruff", "mypy", "layers", "pytest"]
-    assert call.out.splitlines()[-1] == "pytest -m not slow tests/core -x"
+    assert call.out.splitlines()[-1] == "pytest -m not slow tests/core -n auto -x"
     assert re.findall(r"swarm: (\w+) (ok|FAILED) \(\d+\.\d s\)", call.err) == [
         ("format", "ok"),
         ("lint", "ok"),
