@@ -37,6 +37,8 @@ NOTICE = """\
 @click.option("--retry-failed", is_flag=True, help="Ask the seeds that failed again.")
 @click.option("--simulate", is_flag=True, help="Rehearse with the built-in provider: nothing is spent.")
 @click.option("--law", default="rehearsal", metavar="NAME|FILE", help="How the simulated provider behaves.")
+@click.option("--proxy", metavar="URL", help="Send all calls through this proxy; default: HTTPS_PROXY and the like.")
+@click.option("--ca-file", metavar="FILE", help="Trust this authority as well (PEM); default: SSL_CERT_FILE.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the end.")
 def command(
     task_argument: str | None,
@@ -48,6 +50,8 @@ def command(
     retry_failed: bool,
     simulate: bool,
     law: str,
+    proxy: str | None,
+    ca_file: str | None,
     quiet: bool,
 ) -> int:
     """Ask an API about every seed. The same command again resumes; nothing that has an answer is asked again."""
@@ -62,7 +66,7 @@ def command(
     screen = screen_for(os.environ, quiet=quiet)
     if simulate:
         screen.say(NOTICE.format(folder=folder.path))
-    provider = _simulated_provider(task, law) if simulate else _real_provider(task)
+    provider = _simulated_provider(task, law) if simulate else _real_provider(task, proxy, ca_file)
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
     _spare_the_collector()
     summary = run(task, folder, wishes, provider, screen, _surroundings(_resume_command()))
@@ -84,7 +88,7 @@ def _end_with(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python must not complain at exit
 
 
-def _real_provider(task: TaskFile) -> Provider:
+def _real_provider(task: TaskFile, proxy: str | None, ca_file: str | None) -> Provider:
     """The API that the task names, with the key from the environment.
 
     Raises:
@@ -100,15 +104,15 @@ def _real_provider(task: TaskFile) -> Provider:
         what = f"the API key is missing: the environment variable {name} is not set; no call was made"
         hint = f"export {name}=…, or name another variable: api_key_env; to rehearse without a key: --simulate"
         raise TaskFileError([Problem(what, str(task.path), hint=hint)])
-    certificates = os.environ.get("SSL_CERT_FILE")
+    certificates = ca_file or os.environ.get("SSL_CERT_FILE")
     if certificates and not os.access(certificates, os.R_OK):
-        hint = "let SSL_CERT_FILE name a PEM file, or unset it"
-        raise TaskFileError([Problem("the certificates in SSL_CERT_FILE cannot be read", certificates, hint=hint)])
+        hint = "let --ca-file, or SSL_CERT_FILE, name a PEM file"
+        raise TaskFileError([Problem("the certificates cannot be read", certificates, hint=hint)])
 
     def connect() -> Any:
         from deepswarm.transports.http import HttpTransport
 
-        transport = HttpTransport(secret, Path(certificates) if certificates else None)
+        transport = HttpTransport(secret, Path(certificates) if certificates else None, proxy)
         return _Discreet(transport, secret.encode()) if secret else transport
 
     return Provider(connect, simulated=False)

@@ -4,8 +4,8 @@ Measured against aiohttp on this house's own benchmark (`bench/`): half the CPU 
 Its own retries and redirects are off: retrying has one owner, `core/retry.py`. There is no ceiling on connections: the
 pace decides how many calls are in flight, and each has its connection.
 
-Proxies come from the usual environment variables, which the library reads; a private certificate authority is given
-as a PEM file (`SSL_CERT_FILE`, read by the command line).
+Proxies come from the usual environment variables, which the library reads, or from `--proxy`; a private certificate
+authority is a PEM file (`--ca-file`, or `SSL_CERT_FILE`, which the command line reads).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
+from pyreqwest.proxy import ProxyBuilder
 from pyreqwest.response import Response, ResponseBodyReader
 
 from deepswarm.core.errors import CallError, Disconnected, Problem, TaskFileError, TimedOut, TooLarge
@@ -36,11 +37,16 @@ of causes tells them apart. Source: hyper-util 0.1, `client/legacy/client.rs`, `
 class HttpTransport:
     """One client for the whole run; `secret` goes into every request's header and nowhere else."""
 
-    def __init__(self, secret: str | None, certificates: Path | None = None) -> None:
-        """Make the client. `secret` is the API key, None for servers without one.
+    def __init__(self, secret: str | None, certificates: Path | None = None, proxy: str | None = None) -> None:
+        """Make the client.
+
+        Args:
+            secret: The API key; None for servers without one.
+            certificates: PEM file of a certificate authority that is trusted beside the usual ones.
+            proxy: Address that all calls go through; None leaves it to the environment.
 
         Raises:
-            TaskFileError: If no header can carry the key; does not show it.
+            TaskFileError: If no header can carry the key (does not show it), or the proxy's address is none.
         """
         builder = (
             _with_key(ClientBuilder(), secret)
@@ -53,6 +59,8 @@ class HttpTransport:
         )
         if certificates is not None:
             builder = builder.add_root_certificate_pem(certificates.read_bytes())
+        if proxy is not None:
+            builder = builder.proxy(_proxy(proxy))
         self._client: Client = builder.build()
         self._deadline = (0.0, timedelta(0))
 
@@ -85,6 +93,14 @@ def _with_key(builder: ClientBuilder, secret: str | None) -> ClientBuilder:
     except ValueError:
         hint = "look for a line break or another invisible character in it"
         raise TaskFileError([Problem("the API key cannot be sent: no header can carry it", hint=hint)]) from None
+
+
+def _proxy(address: str) -> ProxyBuilder:
+    try:
+        return ProxyBuilder.all(address)
+    except (ValueError, PyreqwestError):
+        hint = "it looks like http://host:port"
+        raise TaskFileError([Problem(f"'{address}' is no address of a proxy", hint=hint)]) from None
 
 
 def _headers(response: Response) -> dict[str, str]:
