@@ -1,5 +1,7 @@
 """What follows from an error: who waits, who tries again, who gives up, and for how long."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,7 +75,8 @@ def test_the_first_error_of_each_class_has_its_decision(kind):
 def test_a_decision_never_makes_a_seed_wait_or_try_more_than_its_policy_allows(error, tried, policy, chance):
     decision = decide(error, tried, policy, lambda: chance)
     if isinstance(decision, Wait):
-        assert tried.waited_s + decision.seconds <= policy.patience_s
+        assert tried.after(decision).waited_s <= max(policy.patience_s, tried.waited_s)
+        assert tried.after(decision).unreached_s <= max(policy.reach_s, tried.unreached_s)
         assert decision.seconds >= 0
     elif isinstance(decision, Retry):
         assert tried.failures < policy.retries
@@ -92,10 +95,10 @@ def test_an_error_that_repeats_for_ever_comes_to_an_end(error, policy, drawn):
     while True:
         decision = decide(error, tried, policy, lambda: next(draws, 0.999))
         if isinstance(decision, Wait):
-            tried = Tried(tried.failures, tried.waits + 1, tried.waited_s + decision.seconds)
+            tried = tried.after(decision)
             assert tried.waits < 3_000_000
         elif isinstance(decision, Retry):
-            tried = Tried(tried.failures + 1, tried.waits, tried.waited_s)
+            tried = replace(tried, failures=tried.failures + 1)
             tries += 1
         else:
             break
@@ -117,7 +120,8 @@ def test_a_long_outage_of_the_connection_fails_no_seed():
     late = TimedOut("no connection", phase="connect", maybe_billed=False)
     for error in (refused, late):
         assert isinstance(decide(error, Tried(failures=99), POLICY, half), Wait)
-        assert decide(error, Tried(waited_s=POLICY.patience_s), POLICY, half) == Pause()
+        assert decide(error, Tried(unreached_s=POLICY.reach_s), POLICY, half) == Pause()
+        assert isinstance(decide(error, Tried(waited_s=POLICY.patience_s), POLICY, half), Wait)
 
 
 @pytest.mark.parametrize("error", [Disconnected("cut", maybe_billed=True), Overloaded("503", status=503)])
@@ -156,7 +160,8 @@ def test_only_a_wait_that_the_provider_named_is_shared_by_all_workers():
 
 def test_a_truncated_answer_is_asked_once_more_with_twice_the_room_and_never_the_same_again():
     assert decide(Truncated("cut"), FRESH, POLICY, never) == Retry(0.0, room=2)
-    assert decide(Truncated("cut"), Tried(failures=1), POLICY, never) == GiveUp()
+    assert decide(Truncated("cut"), Tried(failures=1), POLICY, never) == Retry(0.0, room=2)
+    assert decide(Truncated("cut"), Tried(failures=1, widened=True), POLICY, never) == GiveUp()
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind.disposition is Disposition.PAUSE])

@@ -270,3 +270,9 @@ def test_every_line_of_results_says_where_its_answer_came_from(tmp_path):
         assert record["timings"]["ended_utc"] > record["timings"]["started_utc"] >= START_UTC
         assert record["seed"]["id"] == record["id"]
     assert json.dumps(run.results)
+
+
+def test_without_a_known_size_truncated_text_is_not_paid_for_twice(tmp_path):
+    run = rehearse(tmp_path, seeds(2), Law(faults=(Fault(FaultKind.LENGTH, seeds=frozenset({"1"})),)), workers=1)
+    assert [(record["id"], record["class"]) for record in run.failed] == [("s1", "truncated")]
+    assert sum(row.name == "1" for row in run.provider.rows()) == 1

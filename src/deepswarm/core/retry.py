@@ -7,7 +7,7 @@ Being throttled is not failing: waiting repeats the call and costs the seed noth
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from deepswarm.core.errors import CallError, Disconnected, Disposition, TimedOut, Truncated
@@ -24,34 +24,55 @@ class RetryPolicy:
         retries: Tries after the first one, per seed.
         first_s: Upper end of the first back-off, seconds.
         longest_s: Most seconds of one back-off.
-        patience_s: Most seconds that a seed waits for limits or for a connection, all waits together; rather than to
-            wait longer, the run pauses.
+        patience_s: Most seconds that a seed waits for limits, all waits together; rather than to wait longer, the run
+            pauses.
+        reach_s: Most seconds that it waits for a connection, likewise: long enough for a server to start again, and
+            short enough for whoever mistyped an address.
     """
 
     retries: int = 3
     first_s: float = 1.0
     longest_s: float = 60.0
     patience_s: float = 1800.0
+    reach_s: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What a seed has been through so far: failed tries, waits for limits, and seconds spent on those waits."""
+    """What a seed has been through so far.
+
+    Attributes:
+        failures: Tries that failed.
+        waits: Waits for limits and for a connection.
+        waited_s: Seconds waited for limits.
+        unreached_s: Seconds waited for a connection.
+        widened: More room for tokens was asked for already, or cannot be.
+    """
 
     failures: int = 0
     waits: int = 0
     waited_s: float = 0.0
+    unreached_s: float = 0.0
+    widened: bool = False
+
+    def after(self, wait: Wait) -> Tried:
+        """What the seed has been through once it has waited."""
+        if wait.unreached:
+            return replace(self, waits=self.waits + 1, unreached_s=self.unreached_s + wait.seconds)
+        return replace(self, waits=self.waits + 1, waited_s=self.waited_s + wait.seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
     """Repeat the same call after so many seconds.
 
-    `shared` says that the provider named the time: then every worker of the endpoint holds back as long.
+    `shared` says that the provider named the time: then every worker of the endpoint holds back as long. `unreached`
+    says that there was no connection.
     """
 
     seconds: float
     shared: bool = False
+    unreached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +112,18 @@ def decide(error: CallError, tried: Tried, policy: RetryPolicy, chance: Chance) 
         return Pause()
     if error.disposition is Disposition.GIVE_UP:
         return GiveUp()
-    if error.disposition is Disposition.WAIT or _never_sent(error):
+    unreached = _never_sent(error)
+    if error.disposition is Disposition.WAIT or unreached:
         wait_s = floor(error.retry_after_s, backoff(tried.waits + 1, policy, chance), chance)
-        if tried.waited_s + wait_s > policy.patience_s:
+        waited_s, most_s = (tried.unreached_s, policy.reach_s) if unreached else (tried.waited_s, policy.patience_s)
+        if waited_s + wait_s > most_s:
             return Pause()
-        return Wait(wait_s, shared=error.retry_after_s is not None)
+        return Wait(wait_s, shared=error.retry_after_s is not None, unreached=unreached)
     if tried.failures >= policy.retries:
         return GiveUp()
     if isinstance(error, Truncated):
         # Asking for the same again would be cut at the same place and paid for again.
-        return Retry(0.0, room=2) if tried.failures == 0 else GiveUp()
+        return GiveUp() if tried.widened else Retry(0.0, room=2)
     if error.retry_after_s is not None and error.retry_after_s > policy.patience_s:
         return Pause()
     return Retry(floor(error.retry_after_s, backoff(tried.failures + 1, policy, chance), chance))

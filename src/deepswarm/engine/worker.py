@@ -53,7 +53,7 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         call = Call(job.call.model, job.task.open(lease.fields), job.call.max_tokens, job.call.params)
     except TemplateProblem as problem:
         return _ended(lease, job, dispatcher, None, "template", str(problem))
-    tried = Tried()
+    tried = Tried(widened=call.max_tokens is None)
     current: Lease | None = lease
     while current is not None:
         lease = current
@@ -67,13 +67,14 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
             dispatcher.stop(How.PAUSED, _why(result))
             return Finding((ended,))
         if isinstance(decision, Wait):
-            tried = replace(tried, waits=tried.waits + 1, waited_s=tried.waited_s + decision.seconds)
+            tried = tried.after(decision)
             if decision.shared:
                 dispatcher.hold(decision.seconds)
         elif isinstance(decision, Retry):
             tried = replace(tried, failures=tried.failures + 1)
             if decision.room > 1 and call.max_tokens is not None:
                 call = call._replace(max_tokens=call.max_tokens * decision.room)
+                tried = replace(tried, widened=True)
         current = await dispatcher.again(lease, ended, decision.seconds, tried.failures + 1)
     return NOTHING
 
@@ -139,6 +140,8 @@ def _why(error: CallError) -> str:
         "unauthorized": "check the API key",
         "out_of_funds": "top up the account",
         "no_such_model": "check worker_model and worker_api_base",
+        "disconnected": "check worker_api_base and the network",
+        "timed_out": "check worker_api_base and the network",
         "throttled": "the provider refused for too long; fewer workers, or later",
     }
     return f"{error}: {advice.get(error.label, 'see the provider')}"
