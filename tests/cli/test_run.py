@@ -617,7 +617,7 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(provider):
 
 
 def test_certificates_that_are_not_there_are_refused(provider):
-    refused(run(SSL_CERT_FILE="/nowhere.pem"), "/nowhere.pem: the certificates in SSL_CERT_FILE cannot be read")
+    refused(run(SSL_CERT_FILE="/nowhere.pem"), "/nowhere.pem: the certificates cannot be read")
     assert provider.rows() == []
 
 

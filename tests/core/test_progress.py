@@ -197,7 +197,9 @@ def test_a_plain_line_tells_everything_that_is_known():
             SeedEnded(0.0, 20.0, 2, 2, Outcome.FAILED, "garbled", "", 1, 0.0, b""),
         ]
     )
-    assert progress.line(20.0).startswith("2/1,000 ended, 8 in flight, 0.1 seeds/s, 1 tokens/s, 1 garbled, about ")
+    assert progress.line(20.0).startswith(
+        "2/1,000 ended, 8 in flight, 0.1 seeds/s, 1 tokens/s, 1 failed: garbled, 1 calls garbled, about "
+    )
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,8 @@ def check_same_task(
         kind, other = ("simulated", "real") if journal.simulated else ("real", "simulated")
         message = f"{folder.path}: holds a {kind} run; a {other} one needs a folder of its own (output_dir)"
         raise JournalMismatch(message)
+    if not totals.done + totals.rejected + totals.failed:
+        return []
     changes = [change for change in differences(before, as_dict(spec)) if change.part == ASK]
     if changes and not accept_changes:
         raise JournalMismatch(_changed(folder, changes, totals.done, totals.left))

@@ -133,7 +133,8 @@ class Progress:
         seeds, tokens = self.rates(now)
         parts = [f"{self.ended:,}/{self.total:,} ended", f"{self.in_flight:,} in flight"]
         parts += [f"{seeds:.3g} seeds/s", f"{tokens:,.0f} tokens/s"]
-        parts += [f"{count:,} {label}" for label, count in self.failures.most_common(4)]
+        parts += [f"{count:,} failed: {label}" for label, count in self.failures.most_common(4)]
+        parts += [f"{count:,} calls {label}" for label, count in self.problems.most_common(3)]
         eta = self.eta(now)
         if eta is not None and self.left:
             parts.append(f"about {duration(eta[0])} to {duration(eta[1])} left")

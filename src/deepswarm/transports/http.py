@@ -10,12 +10,13 @@ authority is a PEM file (`--ca-file`, or `SSL_CERT_FILE`, which the command line
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
+from pyreqwest.http import Url
 from pyreqwest.proxy import ProxyBuilder
 from pyreqwest.response import Response, ResponseBodyReader
 
@@ -63,6 +64,7 @@ class HttpTransport:
             builder = builder.proxy(_proxy(proxy))
         self._client: Client = builder.build()
         self._deadline = (0.0, timedelta(0))
+        self._address = ("", Url("http://localhost"))
 
     def __repr__(self) -> str:
         return "HttpTransport()"
@@ -71,14 +73,16 @@ class HttpTransport:
         """See `Transport.send`."""
         if self._deadline[0] != timeout_s:
             self._deadline = (timeout_s, timedelta(seconds=timeout_s))
-        building = self._client.post(request.url).headers(request.headers).timeout(self._deadline[1])
+        if self._address[0] != request.url:
+            self._address = (request.url, Url(request.url))  # read once, not for every call
+        building = self._client.post(self._address[1]).headers(request.headers).timeout(self._deadline[1])
         try:
             async with building.body_bytes(request.body).build_streamed() as response:
                 announced = response.get_header("content-length")
                 size = int(announced) if announced is not None and announced.isdigit() else None
                 if size is not None and size > REPLY_BYTES:
                     raise _too_large(size)
-                return HttpReply(response.status, _headers(response), await _body(response.body_reader, size))
+                return HttpReply(response.status, _Headers(response), await _body(response.body_reader, size))
         except PyreqwestError as error:
             raise _translated(error, timeout_s) from error
 
@@ -103,16 +107,32 @@ def _proxy(address: str) -> ProxyBuilder:
         raise TaskFileError([Problem(f"'{address}' is no address of a proxy", hint=hint)]) from None
 
 
-def _headers(response: Response) -> dict[str, str]:
-    """The reply's headers; one whose value is not ASCII is left out, of one that comes twice the first counts."""
-    try:
-        return dict(response.headers)
-    except ValueError:
-        readable = {}
-        for name in response.headers:
-            with suppress(ValueError):
-                readable[name] = response.headers[name]
-        return readable
+class _Headers(Mapping[str, str]):
+    """The reply's headers by name in lower case, read when asked for: of most replies hardly one ever is.
+
+    One whose value is not ASCII is left out, of one that comes twice the first counts.
+    """
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            value = self._response.get_header(name)
+        except ValueError:
+            value = None
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in dict.fromkeys(self._response.headers.keys()) if self.get(name) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 async def _body(reader: ResponseBodyReader, size: int | None) -> bytes:
