@@ -85,7 +85,17 @@ def main() -> None:
         code = 0
     except Exception as error:  # noqa: BLE001 - whatever is left is a fault of ours, or a full disk
         code = _unforeseen(error)
+    _let_go_of_streams()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _let_go_of_streams() -> None:
+    """Write out what waits; a reader or terminal that has left must not change the exit code (Python makes it 120)."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open_all_three() -> None:
