@@ -11,23 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepswarm.core.spec import (
-    ASK,
-    KEY_ENV,
-    NOT_BUILT,
-    OUTPUT,
-    PACE,
-    TaskSpec,
-    api_url,
-    check,
-    differences,
-    fingerprinted,
-    json_schema,
-    key_env,
-    masked,
-    part_of,
-    range_of,
-)
+from deepswarm.core.address import KEY_ENV, api_url, key_env
+from deepswarm.core.changes import differences, fingerprinted, part_of
+from deepswarm.core.ranges import range_of
+from deepswarm.core.secret import masked
+from deepswarm.core.spec import ASK, NOT_BUILT, OUTPUT, PACE, TaskSpec, check, json_schema
 
 SMALLEST = {"prompt_template": "Write about {{seed}}.", "worker_model": "deepseek-v4-flash"}
 EVERYTHING = SMALLEST | {

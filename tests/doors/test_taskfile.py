@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from deepswarm.core.errors import Problem, TaskFileError
 from deepswarm.core.spec import TaskSpec
-from deepswarm.taskfile import MOST_BYTES, MOST_PROBLEMS, MOST_VALUES, TaskFile, load, resolve
+from deepswarm.taskfile import MOST_PROBLEMS, TaskFile, load, resolve
+from deepswarm.taskfile.nodes import MOST_VALUES
+from deepswarm.taskfile.text import MOST_BYTES
 
 SMALLEST = "worker_model: m\nprompt_template: Write about {{seed}}.\n"
 

@@ -94,8 +94,8 @@ def _real_provider(task: TaskFile, proxy: str | None, ca_file: str | None) -> Pr
     Raises:
         TaskFileError: If the key is missing: before the first call.
     """
+    from deepswarm.core.address import key_env
     from deepswarm.core.errors import Problem, TaskFileError
-    from deepswarm.core.spec import key_env
     from deepswarm.engine.pipeline import Provider
 
     name = key_env(task.spec)

@@ -70,7 +70,7 @@ def command(
 def _named_values(text: str) -> tuple[str, list[Json] | str]:
     """A name and its list or range, as --values takes them. A list that begins with [ is JSON."""
     from deepswarm.core.jsontext import loads
-    from deepswarm.core.spec import range_of
+    from deepswarm.core.ranges import range_of
 
     name, sign, choice = text.partition("=")
     name = name.strip()

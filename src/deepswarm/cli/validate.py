@@ -93,7 +93,7 @@ def _needed(task: TaskFile) -> frozenset[str]:
 
 def _intent(task: TaskFile, seeds: str, environment: Mapping[str, str]) -> str:
     """One line that says what a run would do."""
-    from deepswarm.core.spec import api_url, key_env
+    from deepswarm.core.address import api_url, key_env
     from deepswarm.taskfile import resolve
 
     spec = task.spec

@@ -26,8 +26,9 @@ from typing import Final, TypeVar
 
 from deepswarm.core.errors import Problem
 from deepswarm.core.prompt import TemplateProblem, compile_template
+from deepswarm.core.ranges import range_of
 from deepswarm.core.records import Json
-from deepswarm.core.spec import SeedsSection, range_of
+from deepswarm.core.spec import SeedsSection
 
 MOST_COMBINATIONS: Final = 10_000_000
 """More are only made when a count asks for them: three lists of a few hundred values are easily written by mistake."""

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from deepswarm.core.changes import Difference, differences, fingerprinted
 from deepswarm.core.errors import JournalMismatch, Problem, TaskFileError
 from deepswarm.core.identity import fingerprint
 from deepswarm.core.prompt import TemplateProblem
-from deepswarm.core.spec import ASK, Difference, TaskSpec, differences, fingerprinted
+from deepswarm.core.spec import ASK, TaskSpec
 from deepswarm.doors import find
 from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.seeds import enrol

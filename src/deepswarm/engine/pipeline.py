@@ -18,12 +18,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from deepswarm.core import calibrate
+from deepswarm.core.address import api_url
 from deepswarm.core.errors import DeepSwarmError, DiskFull
 from deepswarm.core.events import CallEnded, Event, PaceChosen, RunEnded, RunStarted, SeedsChanged
 from deepswarm.core.records import Call, Outcome, Totals
 from deepswarm.core.retry import Chance, RetryPolicy
 from deepswarm.core.scheduler import How, Scheduler, Stop
-from deepswarm.core.spec import TaskSpec, api_url
+from deepswarm.core.spec import TaskSpec
 from deepswarm.dialects import TABLE as DIALECTS
 from deepswarm.dialects import Dialect
 from deepswarm.doors import find

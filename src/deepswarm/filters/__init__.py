@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from deepswarm.core.errors import DoorError, Problem, TaskFileError
 from deepswarm.core.records import Json, Record, Verdict
-from deepswarm.core.spec import shown
+from deepswarm.core.secret import shown
 from deepswarm.doors import find
 
 TABLE: Final = {

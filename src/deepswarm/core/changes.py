@@ -1,0 +1,102 @@
+"""What differs between two tasks, and whether it changes what is asked.
+
+Every key has a part (ASK, PACE, OUTPUT, SEEDS or JUDGE). The rules:
+    - only ASK keys are in the fingerprint: how fast, how much and where to may change between the runs of a journal;
+    - a key at its default is the same as a key that is left out, so that a later version's new keys change nothing;
+    - tasks of other versions can be compared too: a key that is not known here counts as ASK, to be safe;
+    - values are compared as JSON text, addresses by where calls really go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from deepswarm.core.address import chat_address
+from deepswarm.core.records import Json
+from deepswarm.core.spec import ASK, TaskSpec
+
+
+class Difference(NamedTuple):
+    """A key (dotted within a section), its values before and after, and its part: ASK, PACE, OUTPUT, SEEDS or JUDGE."""
+
+    key: str
+    old: Json
+    new: Json
+    part: str
+
+
+def part_of(key: str) -> str:
+    """What a key changes. A key that this version does not know counts as ASK, to be safe."""
+    field = TaskSpec.model_fields.get(key)
+    extra = field.json_schema_extra if field else None
+    return str(extra["x-part"]) if isinstance(extra, dict) else ASK
+
+
+def fingerprinted(spec: TaskSpec) -> dict[str, Json]:
+    """Everything that changes what is asked, as JSON values.
+
+    A key that is at its default is left out: when a later version brings a new key with a default, old fingerprints
+    stay as they are. (So the default of an ASK key, once published, must never change.) The address is the one that
+    calls really go to.
+    """
+    values: dict[str, Json] = spec.model_dump(mode="json")
+    return {
+        key: _normal(key, value)
+        for key, value in values.items()
+        if part_of(key) == ASK and not _same(_normal(key, value), _normal(key, _default(key)))
+    }
+
+
+def differences(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Difference]:
+    """What changed from one task to another.
+
+    Args:
+        old: A task as `TaskSpec.model_dump(mode="json")` or `fingerprinted` gave it, also by another version.
+        new: The other one, made in the same way.
+
+    Returns:
+        In the order of the task file's keys, unknown keys last. A key that is not there counts as its default.
+        Sections are compared name by name, so that a change of one parameter is shown as just that.
+    """
+    keys = [*TaskSpec.model_fields, *sorted({*old, *new} - set(TaskSpec.model_fields))]
+    found: list[Difference] = []
+    for key in keys:
+        before = old.get(key, _default(key))
+        after = new.get(key, _default(key))
+        if not _same(_normal(key, before), _normal(key, after)):
+            found += [Difference(name, *pair, part_of(key)) for name, pair in _compared(key, before, after)]
+    return found
+
+
+def _compared(name: str, old: Json, new: Json) -> Iterator[tuple[str, tuple[Json, Json]]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if (key in old) != (key in new) or not _same(old.get(key), new.get(key)):
+                yield from _compared(f"{name}.{key}", old.get(key), new.get(key))
+    else:
+        yield name, (old, new)
+
+
+def _same(old: Json, new: Json) -> bool:
+    """Equal as JSON text: unlike for Python, true is not 1 and 1 is not 1.0."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old.keys() == new.keys() and all(_same(value, new[name]) for name, value in old.items())
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(_same, old, new))
+    return type(old) is type(new) and old == new
+
+
+def _default(key: str) -> Json:
+    field = TaskSpec.model_fields.get(key)
+    value: Json = field.get_default(call_default_factory=True) if field and not field.is_required() else None
+    return value
+
+
+def _normal(key: str, value: Json) -> Json:
+    if key != "worker_api_base" or not isinstance(value, str):
+        return value
+    try:
+        return chat_address(value)
+    except ValueError:  # an address that only another version could read
+        return value
