@@ -7,10 +7,11 @@ from collections import Counter
 import pytest
 
 from deepswarm.core.errors import CallError, Disconnected, TimedOut, TooLarge
-from deepswarm.core.records import HttpRequest
+from deepswarm.core.records import Deadlines, HttpRequest
 from deepswarm.dialects import openai_chat
 from deepswarm.simulator import virtual_time
-from deepswarm.simulator.law import Fault, FaultKind, Latency, Law, Tokens
+from deepswarm.simulator.faultlaw import Fault, FaultKind
+from deepswarm.simulator.law import Latency, Law, Tokens
 from deepswarm.simulator.provider import SimulatedProvider
 from deepswarm.transports.simulated import SimulatedTransport
 
@@ -24,13 +25,13 @@ def now():
     return asyncio.get_running_loop().time()
 
 
-def send_one(law, timeout_s=600.0):
+def send_one(law, Deadlines(600.0)):
     """The provider, the seconds that it took, and the reply or the error."""
     provider = SimulatedProvider(law)
 
     async def main():
         try:
-            return await SimulatedTransport(provider).send(request(), timeout_s=timeout_s), now()
+            return await SimulatedTransport(provider).send(request(), Deadlines(timeout_s)), now()
         except CallError as error:
             return error, now()
 
@@ -45,7 +46,7 @@ def test_an_answer_arrives_after_its_latency():
 
 
 def test_an_answer_in_the_last_moment_counts():
-    _, seconds, reply = send_one(Law(latency=Latency(600.0)), timeout_s=600.0)
+    _, seconds, reply = send_one(Law(latency=Latency(600.0)), Deadlines(600.0))
     assert (seconds, reply.status) == (600.0, 200)
 
 
@@ -58,7 +59,7 @@ def test_a_late_answer_is_a_timeout_that_may_have_been_billed():
 
 
 def test_a_hanging_request_ends_at_the_deadline():
-    provider, seconds, error = send_one(Law(faults=(Fault(FaultKind.HANG),)), timeout_s=30.0)
+    provider, seconds, error = send_one(Law(faults=(Fault(FaultKind.HANG),)), Deadlines(30.0))
     assert (type(error), seconds) == (TimedOut, 30.0)
     assert (provider.counts().in_flight, provider.billed_tokens) == (0, 0)
 
@@ -85,7 +86,7 @@ def test_a_cancelled_call_frees_its_slot_as_a_client_that_has_left():
     provider = SimulatedProvider(Law(concurrency=1, latency=Latency(100.0)))
 
     async def main():
-        call = asyncio.create_task(SimulatedTransport(provider).send(request(), timeout_s=600.0))
+        call = asyncio.create_task(SimulatedTransport(provider).send(request(), Deadlines(600.0)))
         await asyncio.sleep(10.0)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -101,7 +102,7 @@ def test_a_call_without_latency_lets_others_run():
 
     async def main():
         transport = SimulatedTransport(provider)
-        await asyncio.gather(*(transport.send(request(str(number)), timeout_s=1.0) for number in range(10)))
+        await asyncio.gather(*(transport.send(request(str(number)), Deadlines(1.0)) for number in range(10)))
         await transport.close()
 
     virtual_time.run(main())
@@ -128,7 +129,7 @@ def test_the_ledger_equals_what_the_clients_saw():
         transport = SimulatedTransport(provider)
         for number in numbers:
             try:
-                reply = openai_chat.decode(await transport.send(request(str(number)), timeout_s=480.0))
+                reply = openai_chat.decode(await transport.send(request(str(number)), Deadlines(480.0)))
             except CallError as error:
                 seen[error.label] += 1
                 seen["tokens"] += (error.usage.tokens_in or 0) + (error.usage.tokens_out or 0)

@@ -13,7 +13,8 @@ from deepswarm.core import errors
 from deepswarm.core.records import HttpRequest
 from deepswarm.dialects import openai_chat
 from deepswarm.simulator.behaviour import Answer, Cut, Disconnect, Hang
-from deepswarm.simulator.law import BodyKind, Fault, FaultKind, Latency, Law, ReplyLaw, Tokens
+from deepswarm.simulator.faultlaw import BodyKind, Fault, FaultKind
+from deepswarm.simulator.law import Latency, Law, ReplyLaw, Tokens
 from deepswarm.simulator.provider import SimulatedProvider
 
 VARIED = Law(

@@ -12,7 +12,8 @@ from deepswarm.core.events import CallEnded, CallStarted, PaceChosen
 from deepswarm.core.ledger import fold
 from deepswarm.core.records import SeedState
 from deepswarm.core.scheduler import How
-from deepswarm.simulator.law import Fault, FaultKind, Latency, Law
+from deepswarm.simulator.faultlaw import Fault, FaultKind
+from deepswarm.simulator.law import Latency, Law
 from deepswarm.testing.builders import START_UTC, rehearse
 
 LONG_CALLS = Law(latency=Latency(median_s=42.0, sigma=0.2))

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from deepswarm.core.errors import CallError, DeepSwarmError, Disconnected, TaskFileError, TimedOut, TooLarge
-from deepswarm.core.records import HttpRequest
+from deepswarm.core.records import Deadlines, HttpRequest
 from deepswarm.transports import REPLY_BYTES, http
 from deepswarm.transports.http import HttpTransport
 
@@ -139,10 +139,10 @@ def asked(server, body=b'{"model": "m"}'):
     return HttpRequest(server.url, {"content-type": "application/json", "accept": "application/json"}, body)
 
 
-async def failing(transport, server, timeout_s=PATIENT_S):
+async def failing(transport, server, Deadlines(PATIENT_S)):
     """The error of a call, of which nothing may hold the key."""
     with pytest.raises(CallError) as caught:
-        await transport.send(asked(server), timeout_s=timeout_s)
+        await transport.send(asked(server), Deadlines(timeout_s))
     error = caught.value
     told = [error]
     while told[-1].__cause__ is not None:
@@ -179,7 +179,7 @@ async def test_a_request_arrives_whole_and_its_reply_comes_back_whole():
         await connection.send(ok(b'{"text": "\xc3\xa9"}', b"X-Request-ID: r-7\r\nRetry-After: 3\r\n"))
 
     async with served(handle) as server, connected() as transport:
-        reply = await transport.send(asked(server, b'{"question": 1}'), timeout_s=PATIENT_S)
+        reply = await transport.send(asked(server, b'{"question": 1}'), Deadlines(PATIENT_S))
     assert reply.status == 200
     assert reply.body == b'{"text": "\xc3\xa9"}'
     assert reply.headers["x-request-id"] == "r-7"
@@ -203,7 +203,7 @@ async def test_a_server_without_keys_is_sent_none():
         await connection.send(ok())
 
     async with served(handle) as server, connected(None) as transport:
-        await transport.send(asked(server), timeout_s=PATIENT_S)
+        await transport.send(asked(server), Deadlines(PATIENT_S))
     assert b"authorization" not in seen[0][0].lower()
 
 
@@ -217,7 +217,7 @@ def test_every_status_is_a_reply_and_no_error(status):
     async def test():
         reply = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
         async with served(answering(reply)) as server, connected() as transport:
-            answer = await transport.send(asked(server), timeout_s=PATIENT_S)
+            answer = await transport.send(asked(server), Deadlines(PATIENT_S))
         assert (answer.status, answer.body) == (int(status[:3]), body)
         assert server.requests == 1
 
@@ -228,7 +228,7 @@ def test_every_status_is_a_reply_and_no_error(status):
 async def test_a_redirect_is_not_followed():
     reply = b"HTTP/1.1 307 Elsewhere\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n"
     async with served(answering(reply)) as server, connected() as transport:
-        answer = await transport.send(asked(server), timeout_s=PATIENT_S)
+        answer = await transport.send(asked(server), Deadlines(PATIENT_S))
     assert (answer.status, answer.headers["location"]) == (307, "/other")
     assert server.requests == 1
 
@@ -244,7 +244,7 @@ async def test_a_body_in_chunks_and_packets_of_any_size_is_put_together():
         await connection.send(b"0\r\n\r\n")
 
     async with served(handle) as server, connected() as transport:
-        answer = await transport.send(asked(server), timeout_s=PATIENT_S)
+        answer = await transport.send(asked(server), Deadlines(PATIENT_S))
     assert answer.body == b"\n\n\n" + '{"é": 1}'.encode()
 
 
@@ -257,7 +257,7 @@ def test_a_compressed_reply_is_unpacked(encoding):
     async def test():
         reply = ok(packed, b"Content-Encoding: %s\r\n" % encoding.encode())
         async with served(answering(reply)) as server, connected() as transport:
-            assert (await transport.send(asked(server), timeout_s=PATIENT_S)).body == text
+            assert (await transport.send(asked(server), Deadlines(PATIENT_S))).body == text
 
     test()
 
@@ -266,14 +266,14 @@ def test_a_compressed_reply_is_unpacked(encoding):
 async def test_a_reply_of_several_megabytes_comes_back_byte_by_byte():
     text = os.urandom(1 << 20) * 12
     async with served(answering(ok(text))) as server, connected() as transport:
-        assert (await transport.send(asked(server), timeout_s=PATIENT_S)).body == text
+        assert (await transport.send(asked(server), Deadlines(PATIENT_S))).body == text
 
 
 @in_a_loop
 async def test_odd_headers_do_not_spoil_a_reply():
     headers = b"X-Note: caf\xe9\r\nRetry-After: 1\r\nRetry-After: 2\r\nX-Empty:\r\n"
     async with served(answering(ok(headers=headers))) as server, connected() as transport:
-        answer = await transport.send(asked(server), timeout_s=PATIENT_S)
+        answer = await transport.send(asked(server), Deadlines(PATIENT_S))
     assert answer.body == b'{"a": 1}'
     assert answer.headers["retry-after"] == "1"
     assert all(isinstance(value, str) for value in answer.headers.values())
@@ -393,7 +393,7 @@ def test_silence_and_drip_end_at_the_deadline_and_may_have_been_billed(handle):
         loop = asyncio.get_running_loop()
         async with served(handle) as server, connected() as transport:
             began = loop.time()
-            error = await failing(transport, server, timeout_s=0.25)
+            error = await failing(transport, server, Deadlines(0.25))
             passed_s = loop.time() - began
         assert type(error) is TimedOut
         assert error.phase == "total"
@@ -413,7 +413,7 @@ async def test_a_drip_before_the_reply_is_no_reason_to_give_up():
         await connection.send(b'8\r\n{"a": 1}\r\n0\r\n\r\n')
 
     async with served(handle) as server, connected() as transport:
-        answer = await transport.send(asked(server), timeout_s=PATIENT_S)
+        answer = await transport.send(asked(server), Deadlines(PATIENT_S))
     assert answer.body.strip() == b'{"a": 1}'
 
 
@@ -503,7 +503,7 @@ async def test_a_small_reply_that_unpacks_to_too_much_is_too_large():
 async def test_a_reply_as_large_as_is_allowed_is_read():
     body = b" " * REPLY_BYTES
     async with served(answering(ok(body))) as server, connected() as transport:
-        answer = await transport.send(asked(server), timeout_s=PATIENT_S)
+        answer = await transport.send(asked(server), Deadlines(PATIENT_S))
     assert len(answer.body) == REPLY_BYTES
 
 
@@ -516,7 +516,7 @@ async def test_after_a_reply_that_was_too_large_the_next_call_is_served():
 
     async with served(handle) as server, connected() as transport:
         await failing(transport, server)
-        assert (await transport.send(asked(server), timeout_s=PATIENT_S)).status == 200
+        assert (await transport.send(asked(server), Deadlines(PATIENT_S))).status == 200
     assert server.connections == 2
 
 
@@ -536,7 +536,7 @@ async def test_each_of_many_calls_has_its_connection_and_all_are_used_again():
 
     async with served(handle) as server, connected() as transport:
         for _ in range(3):
-            calls = (transport.send(asked(server), timeout_s=PATIENT_S) for _ in range(many))
+            calls = (transport.send(asked(server), Deadlines(PATIENT_S)) for _ in range(many))
             assert {answer.status for answer in await asyncio.gather(*calls)} == {200}
         assert server.connections == many
         assert server.requests == 3 * many
@@ -546,7 +546,7 @@ async def test_each_of_many_calls_has_its_connection_and_all_are_used_again():
 async def test_one_call_after_the_other_needs_one_connection():
     async with served(answering(ok())) as server, connected() as transport:
         for _ in range(20):
-            await transport.send(asked(server), timeout_s=PATIENT_S)
+            await transport.send(asked(server), Deadlines(PATIENT_S))
     assert (server.connections, server.requests) == (1, 20)
 
 
@@ -564,7 +564,7 @@ async def test_connections_that_the_server_closed_while_idle_are_not_used_again(
 
     async with served(handle) as server, connected() as transport:
         for _ in range(rounds):
-            assert (await transport.send(asked(server), timeout_s=PATIENT_S)).status == 200
+            assert (await transport.send(asked(server), Deadlines(PATIENT_S))).status == 200
             await closed.wait()
             closed.clear()
     assert server.connections == rounds
@@ -578,7 +578,7 @@ async def test_a_server_that_says_close_is_taken_at_its_word():
 
     async with served(handle) as server, connected() as transport:
         for _ in range(10):
-            assert (await transport.send(asked(server), timeout_s=PATIENT_S)).status == 200
+            assert (await transport.send(asked(server), Deadlines(PATIENT_S))).status == 200
     assert server.connections == 10
 
 
@@ -592,7 +592,7 @@ async def test_a_kept_connection_that_breaks_under_a_second_request_may_have_bee
             connection.reset()
 
     async with served(handle) as server, connected() as transport:
-        assert (await transport.send(asked(server), timeout_s=PATIENT_S)).status == 200
+        assert (await transport.send(asked(server), Deadlines(PATIENT_S))).status == 200
         error = await failing(transport, server)
     assert type(error) is Disconnected
     assert error.maybe_billed

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deepswarm.core.errors import Disconnected, TaskFileError
-from deepswarm.core.records import HttpRequest
+from deepswarm.core.records import Deadlines, HttpRequest
 from deepswarm.transports.http import HttpTransport
 
 AUTHORITY = Path(__file__).parent / "authority"
@@ -40,7 +40,7 @@ class Answering:
 
 async def send(transport, url):
     try:
-        return await transport.send(HttpRequest(url, {}, b"{}"), timeout_s=10)
+        return await transport.send(HttpRequest(url, {}, b"{}"), Deadlines(10))
     finally:
         await transport.close()
 

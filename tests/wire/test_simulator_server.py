@@ -12,8 +12,9 @@ import pytest
 import uvloop
 
 from deepswarm.core.errors import CallError
-from deepswarm.core.records import HttpRequest
-from deepswarm.simulator.law import BodyKind, Fault, FaultKind, Latency, Law, Tokens
+from deepswarm.core.records import Deadlines, HttpRequest
+from deepswarm.simulator.faultlaw import BodyKind, Fault, FaultKind
+from deepswarm.simulator.law import Latency, Law, Tokens
 from deepswarm.simulator.provider import SimulatedProvider
 from deepswarm.simulator.server import serve
 from deepswarm.transports.http import HttpTransport
@@ -311,7 +312,7 @@ def test_real_and_simulated_transport_make_the_same_of_a_law(law):
     async def outcome(transport, url):
         timeout_s = 0.3 if law.faults and law.faults[0].kind is FaultKind.HANG else BOUND_S
         try:
-            reply = await transport.send(HttpRequest(url, {}, body_for()), timeout_s=timeout_s)
+            reply = await transport.send(HttpRequest(url, {}, body_for()), Deadlines(timeout_s))
         except CallError as error:
             return type(error), error.maybe_billed, getattr(error, "phase", "")
         else:

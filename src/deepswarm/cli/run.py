@@ -14,11 +14,9 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from deepswarm.core.records import HttpReply, HttpRequest
     from deepswarm.engine.pipeline import Provider
     from deepswarm.report.summary import Summary
     from deepswarm.taskfile import TaskFile
-    from deepswarm.transports import Transport
 
 OTHER_FILES = 64
 """Files that the process opens beside its connections, generously."""
@@ -112,31 +110,9 @@ def _real_provider(task: TaskFile, proxy: str | None, ca_file: str | None) -> Pr
     def connect() -> Any:
         from deepswarm.transports.http import HttpTransport
 
-        transport = HttpTransport(secret, Path(certificates) if certificates else None, proxy)
-        return _Discreet(transport, secret.encode()) if secret else transport
+        return HttpTransport(secret, Path(certificates) if certificates else None, proxy)
 
     return Provider(connect, simulated=False)
-
-
-class _Discreet:
-    """A transport whose replies do not show the key: some providers repeat it when they refuse it."""
-
-    def __init__(self, transport: Transport, secret: bytes) -> None:
-        self._transport, self._secret = transport, secret
-
-    def __repr__(self) -> str:
-        return f"_Discreet({self._transport!r})"
-
-    async def send(self, request: HttpRequest, *, timeout_s: float) -> HttpReply:
-        """See `Transport.send`."""
-        reply = await self._transport.send(request, timeout_s=timeout_s)
-        if self._secret in reply.body:
-            return reply._replace(body=reply.body.replace(self._secret, b"***"))
-        return reply
-
-    async def close(self) -> None:
-        """See `Transport.close`."""
-        await self._transport.close()
 
 
 def _simulated_provider(task: TaskFile, law_name: str) -> Provider:

@@ -3,19 +3,29 @@
     DeepSwarmError
     ├─ TaskFileError        the task or its seeds are wrong; lists every problem      exit 2
     ├─ CallError            a call did not give a usable reply
-    │  ├─ Throttled         429; retry_after_s                                        WAIT (costs no attempt)
-    │  ├─ Overloaded        500 502 503 504 529                                       RETRY
-    │  ├─ TimedOut          phase: connect | total                                    RETRY
-    │  ├─ Disconnected      refused, reset, closed in mid-reply                       RETRY
-    │  ├─ Truncated         finish reason "length"                                    RETRY with more room
-    │  ├─ Garbled           the bytes are not a reply of this dialect, or it is empty  RETRY
-    │  ├─ TooLarge          the reply is longer than the cap                          GIVE_UP
-    │  ├─ Declined          content filter                                            GIVE_UP
-    │  ├─ BadRequest        400 413 422: this input can never work as sent            GIVE_UP
+    │  ├─ Throttled         429 for a limit; retry_after_s, and the cap where the provider says it    CAPACITY
+    │  ├─ Overloaded        503 529 498, "insufficient_system_resource", a queue that gave up         CAPACITY
+    │  ├─ ServerFault       500 502 504 52x 408 409                                   BACK_OFF
+    │  ├─ Unreachable       no connection, or a kept one that was already closed      NETWORK
+    │  ├─ TimedOut          phase: connect (NETWORK) | first | stall | total          BACK_OFF
+    │  ├─ Disconnected      reset or closed before a reply                            BACK_OFF
+    │  ├─ Cut               the reply broke off: no end, no finish reason             BACK_OFF
+    │  ├─ Garbled           the bytes are not a reply of this dialect                 BACK_OFF
+    │  ├─ Empty             a reply without content                                   SEMANTIC
+    │  ├─ Starved           thinking used up the room for tokens                      SEMANTIC
+    │  ├─ Truncated         finish reason "length"                                    SEMANTIC
+    │  ├─ Looping           the text repeats itself, or is nothing but whitespace     SEMANTIC
+    │  ├─ Refused           the model itself refuses                                  SEMANTIC
+    │  ├─ ReasoningOwed     400: earlier reasoning is missing, or must not be there   SEMANTIC
+    │  ├─ TooLarge          the reply is longer than the cap                          FAIL_ROW
+    │  ├─ Declined          the provider's filter refused the input or the answer     FAIL_ROW
+    │  ├─ TooLong           the input does not fit the model's window                 FAIL_ROW
+    │  ├─ BadRequest        400 413 422: this input can never work as sent            FAIL_ROW
     │  ├─ NoSuchModel       404 410: model or address do not exist                    PAUSE
     │  ├─ Unauthorized      401 403                                                   PAUSE
-    │  └─ OutOfFunds        402, quota exhausted                                      PAUSE
-    ├─ AnswerError          the reply is fine, the answer is not                      RETRY
+    │  ├─ OutOfFunds        402, the account's money is gone                          PAUSE
+    │  └─ QuotaSpent        a daily or monthly quota; retry_after_s where known       PAUSE
+    ├─ AnswerError          the reply is fine, the answer is not                      SEMANTIC
     ├─ JournalError
     │  ├─ JournalLocked     another process holds the run                             exit 75
     │  ├─ JournalMismatch   the task changed; says which keys                         exit 2
@@ -23,8 +33,8 @@
     │  └─ DiskFull          nothing more can be made durable                          exit 75
     └─ DoorError            unknown name; suggests the nearest known one              exit 2
 
-Every class carries data, not prose: no decision ever reads an error's text. `core/retry.py` is the only reader of
-dispositions, `cli/` the only reader of exit codes.
+Every class carries data, not prose: no decision ever reads an error's text. `core/retry.py` and `core/health.py` are
+the only readers of dispositions, `cli/` is the only reader of exit codes.
 """
 
 from __future__ import annotations
@@ -38,12 +48,14 @@ from deepswarm.core.records import NO_USAGE, Usage
 
 
 class Disposition(Enum):
-    """What an error asks for."""
+    """What an error asks for; the reactions of `docs/reference/failures.md`. A preflight makes a stop of PAUSE."""
 
-    WAIT = "wait"
-    RETRY = "retry"
-    GIVE_UP = "give up"
-    PAUSE = "pause"
+    NETWORK = "network-now"
+    BACK_OFF = "back-off"
+    CAPACITY = "capacity"
+    PAUSE = "pause-the-run"
+    FAIL_ROW = "fail-the-row"
+    SEMANTIC = "semantic-retry"
 
 
 class DeepSwarmError(Exception):
@@ -106,9 +118,10 @@ class CallError(DeepSwarmError):
         maybe_billed: The request may have been served and charged although no reply is held.
         usage: Tokens that the provider reported for this call; failed calls cost money too.
         body: The reply's bytes as received, possibly cut; empty when there were none.
+        cap: Most calls at once, as the provider states it; None when it does not.
     """
 
-    disposition: ClassVar[Disposition] = Disposition.RETRY
+    disposition: ClassVar[Disposition] = Disposition.BACK_OFF
     label: ClassVar[str] = "call"
 
     def __init__(
@@ -121,6 +134,7 @@ class CallError(DeepSwarmError):
         maybe_billed: bool = False,
         usage: Usage = NO_USAGE,
         body: bytes = b"",
+        cap: int | None = None,
     ) -> None:
         """Store the facts."""
         super().__init__(what)
@@ -130,72 +144,151 @@ class CallError(DeepSwarmError):
         self.maybe_billed = maybe_billed
         self.usage = usage
         self.body = body
+        self.cap = cap
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r}, status={self.status}, retry_after_s={self.retry_after_s})"
 
 
+# --- the provider cannot, or will not, serve this now ----------------------------------------------------------------
+
+
 class Throttled(CallError):
     """The provider refused the call because of a limit. Waiting is not failing: it costs the seed nothing."""
 
-    disposition = Disposition.WAIT
+    disposition = Disposition.CAPACITY
     label = "throttled"
 
 
 class Overloaded(CallError):
-    """The provider is overloaded or broken for the moment (5xx)."""
+    """The provider has no capacity for the moment, whoever asks."""
 
+    disposition = Disposition.CAPACITY
     label = "overloaded"
 
 
+class ServerFault(CallError):
+    """Something broke at the provider or on the way (5xx, a gateway's page)."""
+
+    label = "server_fault"
+
+
+class Unreachable(CallError):
+    """There was no connection, or a kept one had been closed already: nothing can have been asked."""
+
+    disposition = Disposition.NETWORK
+    label = "unreachable"
+
+
 class TimedOut(CallError):
-    """A deadline passed. `phase` is connect or total."""
+    """A deadline passed.
+
+    `phase` is connect, first (no content came), stall (content stopped coming) or total.
+    """
 
     label = "timed_out"
 
-    def __init__(self, what: str, *, phase: str, maybe_billed: bool = False) -> None:
+    def __init__(self, what: str, *, phase: str, maybe_billed: bool = False, body: bytes = b"") -> None:
         """Store the phase in which the time ran out."""
-        super().__init__(what, maybe_billed=maybe_billed)
+        super().__init__(what, maybe_billed=maybe_billed, body=body)
         self.phase = phase
 
 
 class Disconnected(CallError):
-    """The connection was refused, reset, or closed in the middle of a reply."""
+    """The connection was reset or closed after the request was sent and before a reply came."""
 
     label = "disconnected"
+
+
+class Cut(CallError):
+    """A reply that broke off: its end, or its finish reason, never came. Never delivered as whole."""
+
+    label = "cut"
+
+
+class Garbled(CallError):
+    """A success by status whose bytes are not a reply of this dialect."""
+
+    label = "garbled"
+
+
+# --- it answered, and the answer is no use ---------------------------------------------------------------------------
+
+
+class Empty(CallError):
+    """A reply without content."""
+
+    disposition = Disposition.SEMANTIC
+    label = "empty"
+
+
+class Starved(CallError):
+    """Thinking used up the room for tokens: there is reasoning, and no content."""
+
+    disposition = Disposition.SEMANTIC
+    label = "starved"
 
 
 class Truncated(CallError):
     """The model stopped because its room for tokens was used up. Never delivered as whole."""
 
+    disposition = Disposition.SEMANTIC
     label = "truncated"
 
 
-class Garbled(CallError):
-    """A success by status whose bytes are not a reply of this dialect, or hold no content."""
+class Looping(CallError):
+    """The text repeats itself, or is nothing but whitespace: it was stopped."""
 
-    label = "garbled"
+    disposition = Disposition.SEMANTIC
+    label = "looping"
+
+
+class Refused(CallError):
+    """The model itself refuses to answer, and says so in a field of its own."""
+
+    disposition = Disposition.SEMANTIC
+    label = "refused"
+
+
+class ReasoningOwed(CallError):
+    """The provider wants earlier turns with their reasoning, or without: the other way round than they were sent."""
+
+    disposition = Disposition.SEMANTIC
+    label = "reasoning_owed"
+
+
+# --- this input can never work ---------------------------------------------------------------------------------------
 
 
 class TooLarge(CallError):
     """The reply is longer than the cap; reading it was stopped."""
 
-    disposition = Disposition.GIVE_UP
+    disposition = Disposition.FAIL_ROW
     label = "too_large"
 
 
 class Declined(CallError):
     """The provider's content filter refused the input or the answer."""
 
-    disposition = Disposition.GIVE_UP
+    disposition = Disposition.FAIL_ROW
     label = "declined"
+
+
+class TooLong(CallError):
+    """The input does not fit into the model's window."""
+
+    disposition = Disposition.FAIL_ROW
+    label = "too_long"
 
 
 class BadRequest(CallError):
     """The provider can never accept this input as sent."""
 
-    disposition = Disposition.GIVE_UP
+    disposition = Disposition.FAIL_ROW
     label = "bad_request"
+
+
+# --- no call can work ------------------------------------------------------------------------------------------------
 
 
 class NoSuchModel(CallError):
@@ -213,16 +306,23 @@ class Unauthorized(CallError):
 
 
 class OutOfFunds(CallError):
-    """The account's balance or quota is used up."""
+    """The account's money is used up."""
 
     disposition = Disposition.PAUSE
     label = "out_of_funds"
 
 
+class QuotaSpent(CallError):
+    """A quota of the day or the month is used up; time alone brings it back."""
+
+    disposition = Disposition.PAUSE
+    label = "quota_spent"
+
+
 class AnswerError(DeepSwarmError):
     """The reply is fine, the answer is not. The verifier says why."""
 
-    disposition: ClassVar[Disposition] = Disposition.RETRY
+    disposition: ClassVar[Disposition] = Disposition.SEMANTIC
     label: ClassVar[str] = "answer"
 
 

@@ -5,11 +5,12 @@ What is made for every call or seed is a named tuple, which takes a fraction of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 """A JSON value as Python holds it."""
@@ -95,13 +96,33 @@ class Call(NamedTuple):
         model: Name of the model as the provider knows it.
         messages: In order.
         max_tokens: Most tokens of the answer; None leaves it to the provider.
-        params: Further parameters of the request body, passed through as given.
+        params: Further parameters of the request body, passed through as given; they win over what a dialect writes.
+        thinking: off, low, high, max, or default: whatever the provider does when nothing is said.
+        stream: Whether the reply is to come in pieces.
     """
 
     model: str
     messages: Sequence[Message]
     max_tokens: int | None = None
     params: Mapping[str, Json] = NO_PARAMS
+    thinking: str = "default"
+    stream: bool = False
+
+
+class Deadlines(NamedTuple):
+    """Most seconds of a call's phases; keep-alive bytes reset none of them. `math.inf` is no deadline.
+
+    Attributes:
+        total_s: The whole attempt, from the first byte sent; for a reply that comes whole the only one of the three.
+        first_s: Until the first piece of content (of thinking, too) of a streamed reply.
+        stall_s: Between two pieces of content of a streamed reply.
+        connect_s: Until there is a connection.
+    """
+
+    total_s: float = math.inf
+    first_s: float = math.inf
+    stall_s: float = math.inf
+    connect_s: float = 15.0
 
 
 class HttpRequest(NamedTuple):
@@ -113,11 +134,44 @@ class HttpRequest(NamedTuple):
 
 
 class HttpReply(NamedTuple):
-    """What a transport brings back. Header names are in lower case; times are seconds on the loop's clock."""
+    """What a transport brings back.
+
+    Attributes:
+        status: HTTP status.
+        headers: Names are in lower case.
+        body: As received; of a streamed reply, what its pieces amount to, in the form of a whole reply.
+        first_s: Seconds from sending to the first piece of content; None when the reply came whole.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    first_s: float | None = None
+
+
+class Assembler(Protocol):
+    """Puts the pieces of one streamed reply together. Pure: bytes in, what they amount to out."""
+
+    def feed(self, data: bytes) -> bool:
+        """Take the next bytes, split anywhere.
+
+        Returns:
+            Whether content came with them, of the answer or of its thinking; keep-alives, comments, roles, usage and
+            empty pieces are none.
+
+        Raises:
+            Looping: The text repeats itself, or is nothing but whitespace: reading on is of no use.
+        """
+
+    @property
+    def done(self) -> bool:
+        """Whether the stream has said that it is at its end: what follows need not be waited for."""
+
+    def body(self) -> bytes:
+        """What came until now, as the body of a whole reply of the same dialect; never raises.
+
+        A stream that broke off has no finish reason there; one that brought an error has that error.
+        """
 
 
 class Usage(NamedTuple):

@@ -110,10 +110,10 @@ def decide(error: CallError, tried: Tried, policy: RetryPolicy, chance: Chance) 
     """
     if error.disposition is Disposition.PAUSE:
         return Pause()
-    if error.disposition is Disposition.GIVE_UP:
+    if error.disposition is Disposition.FAIL_ROW:
         return GiveUp()
     unreached = _never_sent(error)
-    if error.disposition is Disposition.WAIT or unreached:
+    if error.disposition is Disposition.CAPACITY or unreached:
         wait_s = floor(error.retry_after_s, backoff(tried.waits + 1, policy, chance), chance)
         waited_s, most_s = (tried.unreached_s, policy.reach_s) if unreached else (tried.waited_s, policy.patience_s)
         if waited_s + wait_s > most_s:

@@ -6,24 +6,48 @@ with the two functions of `Dialect`, list it in TABLE, and pass the suite in `te
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Mapping
+from typing import Final, NamedTuple, Protocol
 
-from deepswarm.core.records import Call, HttpReply, HttpRequest, Reply
+from deepswarm.core.records import Assembler, Call, HttpReply, HttpRequest, Reply
 
 TABLE: Final = {
     "openai_chat": "deepswarm.dialects.openai_chat",
 }
 
 
+class Balance(NamedTuple):
+    """What is left on an account. `enough` is the provider's own word that calls can be made."""
+
+    amount: float
+    currency: str
+    enough: bool
+
+
 class Dialect(Protocol):
-    """A module, or an object, with these two functions."""
+    """A module, or an object, with these functions."""
 
     def encode(self, call: Call, url: str) -> HttpRequest:
         """The request for a call, without the key."""
 
     def decode(self, reply: HttpReply) -> Reply:
-        """The reply that the bytes hold.
+        """The reply that the bytes hold; the whole one, or what an assembler made of a streamed one.
 
         Raises:
             CallError: If they hold none; the class says what to do next.
         """
+
+    def assembler(self) -> Assembler:
+        """What puts a streamed reply together; a new one for each."""
+
+    def address(self, base: str) -> str:
+        """Where calls go: the task's `worker_api_base`, completed."""
+
+    def authorization(self, secret: str) -> Mapping[str, str]:
+        """The headers that carry the key."""
+
+    def balance_request(self, url: str) -> HttpRequest | None:
+        """What asks for the account's balance; None where the provider does not tell."""
+
+    def balance(self, reply: HttpReply) -> Balance | None:
+        """The balance in a reply; None when there is none."""

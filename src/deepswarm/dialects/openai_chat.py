@@ -20,6 +20,7 @@ from deepswarm.core.errors import (
     NoSuchModel,
     OutOfFunds,
     Overloaded,
+    ServerFault,
     Throttled,
     Truncated,
     Unauthorized,
@@ -173,8 +174,10 @@ def _by_metadata(status: int, metadata: Any) -> type[CallError] | None:
 
 
 def _otherwise(status: int) -> type[CallError]:
-    if status >= 500 or status in {408, 409, 425}:
+    if status in {498, 503, 529}:
         return Overloaded
+    if status >= 500 or status in {408, 409, 425}:
+        return ServerFault
     return BadRequest if 400 <= status < 500 else Garbled
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from deepswarm.core.errors import CallError
 from deepswarm.core.events import CallEnded
-from deepswarm.core.records import Call, Reply
+from deepswarm.core.records import Call, Deadlines, Reply
 from deepswarm.dialects import Dialect
 from deepswarm.engine.clock import Clock
 from deepswarm.transports import Transport
@@ -30,7 +30,7 @@ class Caller:
     dialect: Dialect
     transport: Transport
     url: str
-    timeout_s: float
+    deadlines: Deadlines
     clock: Clock
 
     async def call(self, call: Call, number: int, seed: int) -> Called:
@@ -42,7 +42,7 @@ class Caller:
             seed: The seed's number.
         """
         try:
-            raw = await self.transport.send(self.dialect.encode(call, self.url), timeout_s=self.timeout_s)
+            raw = await self.transport.send(self.dialect.encode(call, self.url), self.deadlines)
             reply = self.dialect.decode(raw)
         except CallError as error:
             return Called(self._failed(number, seed, error), error)

@@ -21,7 +21,7 @@ from deepswarm.core import calibrate
 from deepswarm.core.address import api_url
 from deepswarm.core.errors import DeepSwarmError, DiskFull
 from deepswarm.core.events import CallEnded, Event, PaceChosen, RunEnded, RunStarted, SeedsChanged
-from deepswarm.core.records import Call, Outcome, Totals
+from deepswarm.core.records import Call, Deadlines, Outcome, Totals
 from deepswarm.core.retry import Chance, RetryPolicy
 from deepswarm.core.scheduler import How, Scheduler, Stop
 from deepswarm.core.spec import TaskSpec
@@ -164,7 +164,7 @@ class Dispatch:
             self.journal, self.seeds, self.output, Scheduler(), clock, progress.watch, calls=before.calls
         )
         transport = self.provider.connect()
-        caller = Caller(self.dialect, transport, api_url(self.spec), self.spec.call_timeout, clock)
+        caller = Caller(self.dialect, transport, api_url(self.spec), Deadlines(self.spec.call_timeout), clock)
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(self.journal.keep())
             follower = group.create_task(self.screen.follow(progress, clock.monotonic))

@@ -14,7 +14,8 @@ from deepswarm.core.records import HttpReply
 from deepswarm.simulator import bodies
 from deepswarm.simulator.asked import Asked
 from deepswarm.simulator.draws import Draws
-from deepswarm.simulator.law import BodyKind, Fault, FaultKind, Law, ReplyKind
+from deepswarm.simulator.faultlaw import BodyKind, Fault, FaultKind
+from deepswarm.simulator.law import Law, ReplyKind
 from deepswarm.simulator.replies import json_reply, text_reply
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from deepswarm.core.records import HttpReply, HttpRequest
+from deepswarm.core.records import Assembler, Deadlines, HttpReply, HttpRequest
 
 TABLE: Final = {
     "http": "deepswarm.transports.http:HttpTransport",
@@ -22,17 +22,22 @@ REPLY_BYTES: Final = 32 * 1024 * 1024
 class Transport(Protocol):
     """What sends."""
 
-    async def send(self, request: HttpRequest, *, timeout_s: float) -> HttpReply:
-        """Send one request and read its whole reply.
+    async def send(self, request: HttpRequest, deadlines: Deadlines, assembler: Assembler | None = None) -> HttpReply:
+        """Send one request and read its whole reply. Whoever cancels this, or a deadline, closes the connection.
 
         Args:
             request: What to send.
-            timeout_s: Most seconds from connecting to the last byte.
+            deadlines: Most seconds of each phase.
+            assembler: Takes the pieces of a streamed reply, as long as its status is 200 and its content type is
+                text/event-stream; any other reply is read whole. It then also makes the body that is returned.
 
         Raises:
-            TimedOut: The deadline passed.
-            Disconnected: There was no connection, or it broke.
-            TooLarge: The reply is longer than REPLY_BYTES.
+            TimedOut: A deadline passed. Its body is what had come until then.
+            Unreachable: There was no connection, or nothing of the request can have been read.
+            Disconnected: The connection broke before the reply began.
+            Cut: The reply broke off. Its body is what had come until then.
+            Looping: The assembler has had enough.
+            TooLarge: The reply is longer than REPLY_BYTES, compressed or not.
         """
 
     async def close(self) -> None:

@@ -20,8 +20,8 @@ from pyreqwest.http import Url
 from pyreqwest.proxy import ProxyBuilder
 from pyreqwest.response import Response, ResponseBodyReader
 
-from deepswarm.core.errors import CallError, Disconnected, Problem, TaskFileError, TimedOut, TooLarge
-from deepswarm.core.records import HttpReply, HttpRequest
+from deepswarm.core.errors import CallError, Disconnected, Problem, TaskFileError, TimedOut, TooLarge, Unreachable
+from deepswarm.core.records import Assembler, Deadlines, HttpReply, HttpRequest
 from deepswarm.transports import REPLY_BYTES
 
 CONNECT_S = 15.0
@@ -69,8 +69,10 @@ class HttpTransport:
     def __repr__(self) -> str:
         return "HttpTransport()"
 
-    async def send(self, request: HttpRequest, *, timeout_s: float) -> HttpReply:
+    async def send(self, request: HttpRequest, deadlines: Deadlines, assembler: Assembler | None = None) -> HttpReply:
         """See `Transport.send`."""
+        del assembler
+        timeout_s = deadlines.total_s
         if self._deadline[0] != timeout_s:
             self._deadline = (timeout_s, timedelta(seconds=timeout_s))
         if self._address[0] != request.url:
@@ -161,7 +163,7 @@ def _translated(error: PyreqwestError, timeout_s: float) -> CallError:
     if _CONNECTING in messages:
         if isinstance(error, RequestTimeoutError):
             return TimedOut(f"no connection within {CONNECT_S:g} s ({said})", phase="connect")
-        return Disconnected(f"no connection: {said}")
+        return Unreachable(f"no connection: {said}")
     if isinstance(error, RequestTimeoutError):
         return TimedOut(f"no whole reply within {timeout_s:g} s", phase="total", maybe_billed=True)
     return Disconnected(f"the connection broke: {said}", maybe_billed=True)

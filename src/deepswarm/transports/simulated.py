@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from deepswarm.core.errors import Cut as CutOff
 from deepswarm.core.errors import Disconnected, TimedOut, TooLarge
-from deepswarm.core.records import HttpReply, HttpRequest
+from deepswarm.core.records import Assembler, Deadlines, HttpReply, HttpRequest
 from deepswarm.simulator.behaviour import Answer, Cut, Deed
 from deepswarm.simulator.provider import SimulatedProvider
 from deepswarm.transports import REPLY_BYTES
@@ -20,8 +21,10 @@ class SimulatedTransport:
     def __repr__(self) -> str:
         return f"SimulatedTransport({self.provider!r})"
 
-    async def send(self, request: HttpRequest, *, timeout_s: float) -> HttpReply:
+    async def send(self, request: HttpRequest, deadlines: Deadlines, assembler: Assembler | None = None) -> HttpReply:
         """See `Transport.send`. Being cancelled counts as a client that has left."""
+        del assembler
+        timeout_s = deadlines.total_s
         clock = asyncio.get_running_loop().time
         ticket = self.provider.receive(request, clock())
         client_gone = True
@@ -42,7 +45,7 @@ def _delivered(deed: Deed) -> HttpReply:
     """The reply, or the error that a real transport would raise."""
     if isinstance(deed, Cut):
         whole = len(deed.reply.body)
-        raise Disconnected(f"the connection broke after {deed.sent:,} of {whole:,} bytes", maybe_billed=True)
+        raise CutOff(f"the connection broke after {deed.sent:,} of {whole:,} bytes", maybe_billed=True)
     if not isinstance(deed, Answer):
         raise Disconnected("the connection broke before the reply", maybe_billed=True)
     size = len(deed.reply.body)
