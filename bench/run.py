@@ -21,10 +21,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PEERS = {"lm-deluge": ("lm_deluge==0.0.168", "lm_deluge.py")}
+IN_FLIGHT = (300, 600, 1_250, 2_500)
 PAD = "lorem ipsum dolor " * 28
 TASK = """\
 system_prompt: You translate.
@@ -37,6 +39,7 @@ workers: {in_flight}
 stagger: 0
 seeds_file: {seeds}
 output_dir: {output}
+stream: {stream}
 """
 
 
@@ -66,10 +69,22 @@ class Bench:
                     file.write(json.dumps({"id": str(n), "prompt": f"[[id:{n}]] {PAD}"}) + "\n")
         return path
 
-    def task(self, seeds: Path, output: Path, port: int, in_flight: int) -> Path:
+    def task(self, seeds: Path, output: Path, port: int, in_flight: int, *, stream: bool = False) -> Path:
         path = self.folder / "task.yaml"
-        path.write_text(TASK.format(port=port, in_flight=in_flight, seeds=seeds, output=output))
+        values = {"port": port, "in_flight": in_flight, "seeds": seeds, "output": output, "stream": str(stream).lower()}
+        path.write_text(TASK.format(**values))
         return path
+
+    def watched(self, count: int, in_flight: int, port: int, every_s: float, *, stream: bool) -> dict[str, Any]:
+        """A whole run with `inside.py` in it, and what that saw."""
+        output = self.folder / "output"
+        shutil.rmtree(output, ignore_errors=True)
+        task = self.task(self.seeds(count), output, port, in_flight, stream=stream)
+        command = [sys.executable, str(HERE / "inside.py"), str(task), str(every_s)]
+        seen: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        if seen["done"] != count:
+            sys.exit(f"{seen['done']} of {count} seeds are done")
+        return seen
 
     def command(self, who: str, seeds: Path, output: Path, port: int, in_flight: int) -> list[str]:
         file = str(output / "results.jsonl")
@@ -100,12 +115,12 @@ def ask(port: int, what: str) -> dict[str, float]:
 
 
 @contextmanager
-def server(*latency: float) -> Iterator[int]:
+def server(*how: float, program: str = "server.py") -> Iterator[int]:
     """The mock server in a process of its own; its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, str(HERE / "server.py"), str(port), *map(str, latency)]
+    command = [sys.executable, str(HERE / program), str(port), *map(str, how)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -274,12 +289,49 @@ def resume(bench: Bench) -> None:
     )
 
 
+def flight(bench: Bench) -> None:
+    chunks, per_s = 1_200, 40
+    print(f"## flight: streams of {chunks / per_s:.0f} s at {per_s} chunks/s; how late the event loop is\n")
+    rows = []
+    for in_flight in IN_FLIGHT:
+        with server(chunks, per_s, program="stream_server.py") as port:
+            seen = bench.watched(in_flight, in_flight, port, 1.0, stream=True)
+        cpu = seen["looks"][-1][1] - seen["looks"][0][1]
+        lag = seen["lag_ms"]
+        rows.append([f"{in_flight:,}", f"{lag['p50']:.1f}", f"{lag['p99']:.1f}", f"{lag['p100']:.0f}", f"{cpu:.1f}"])
+    table(["calls in flight", "lag p50, ms", "p99", "longest", "CPU, s"], rows)
+
+
+def soak(bench: Bench) -> None:
+    count, in_flight = 500_000, 64
+    print(f"## soak: {count:,} calls, {in_flight} in flight: the last tenth against the first\n")
+    with server() as port:
+        looks = bench.watched(count, in_flight, port, 0.5, stream=False)["looks"]
+    first, last = between(looks, 0.0, count / 10), between(looks, count * 0.9, count)
+    table(
+        ["what", "first tenth", "last tenth", "ratio"],
+        [
+            ["CPU per call, µs", *(f"{tenth[0]:.0f}" for tenth in (first, last)), f"{last[0] / first[0]:.2f}"],
+            ["resident MB", *(f"{tenth[1]:.1f}" for tenth in (first, last)), f"{last[1] / first[1]:.2f}"],
+        ],
+    )
+
+
+def between(looks: list[tuple[int, float, float]], low: float, high: float) -> tuple[float, float]:
+    """CPU per call in µs, and the mean of resident MB, of the looks between two numbers of calls."""
+    part = [look for look in looks if low <= look[0] <= high]
+    cpu = (part[-1][1] - part[0][1]) / (part[-1][0] - part[0][0])
+    return cpu * 1e6, statistics.fmean(look[2] for look in part)
+
+
 BENCHES: dict[str, Callable[[Bench], None]] = {
     "speed": speed,
     "inflight": inflight,
     "startup": startup,
     "memory": memory,
     "resume": resume,
+    "flight": flight,
+    "soak": soak,
 }
 
 

@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""Write docs/reference/task-file.md from the code; `--check` says whether it is up to date."""
+"""Write the pages of docs/reference that are made from code and data; `--check` names those that are not up to date."""
 
 from __future__ import annotations
 
 import sys
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from deepswarm.core.spec import NOT_BUILT, TaskSpec, json_schema
+from deepswarm.testing.behaviour import Row
+from deepswarm.testing.catalogue import CATALOGUE
 
-TARGET = Path(__file__).parent / "reference" / "task-file.md"
+HERE = Path(__file__).parent
 PARTS = {
     "ask": ("What is asked", "A change of these makes it another question: a run that has answers wants a decision."),
     "seeds": ("Seeds", "Seeds are known by their id or content: files may move, grow and be reordered."),
@@ -17,10 +21,19 @@ PARTS = {
     "output": ("Output", "May change at any time."),
     "judge": ("What is kept", "Judged again at any time, without a call."),
 }
+LATER = {
+    4: "the pace",
+    5: "conversations, tools and task types",
+    6: "tiers and the bill",
+    7: "filters and export",
+    8: "status, report and steering",
+}
+"""What brings a pain's answer, by the number of its issue."""
+STANDARD_TEST = "tests/engine/test_catalogue.py::test_the_standard_job_under_each_scenario"
 
 
-def text() -> str:
-    """The page."""
+def task_file() -> str:
+    """The page about the task file."""
     schema = json_schema()
     properties: Any = schema["properties"]
     required: Any = schema.get("required", [])
@@ -53,12 +66,69 @@ def _kind(schema: Any, whole: Any) -> str:
     return kinds.get(str(schema.get("type")), str(schema.get("type", "any value")))
 
 
-def main() -> int:
-    """Write, or check."""
-    if "--check" in sys.argv:
-        return int(TARGET.read_text(encoding="utf-8") != text())
-    TARGET.write_text(text(), encoding="utf-8")
-    return 0
+def failures() -> str:
+    """The page about what providers do, and what follows."""
+    rows = [
+        "# What providers do, and what follows",
+        "",
+        "Generated from `testing/catalogue.py` by `docs/make_reference.py`. Each scenario is a law file",
+        "`simulator/laws/catalogue/<id>.toml`; the standard job is run under each of them, streamed and whole, by",
+        f"`{STANDARD_TEST}`, which also compares the client's counts with the provider's own account.",
+        "What a reaction means stands in [when calls fail](../howto/failures.md).",
+        "",
+        "| id | what happens | class | reaction | charged to the seed? | test |",
+        "|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*rows, *(_failure(row) for row in CATALOGUE)]) + "\n"
+
+
+def _failure(row: Row) -> str:
+    part = "" if row.family == row.id else f" ({row.family})"
+    classes = ", ".join(sorted(f"`{kind.label}`" for kind in row.classes)) or "—"
+    reactions = ", ".join(reaction.value for reaction in row.reactions) or ("put up with" if row.scenario else "—")
+    tests = [*(["scenario"] if row.scenario else []), *(f"`{test}`" for test in row.tests)]
+    return f"| {row.id}{part} | {row.what} | {classes} | {reactions} | {row.charged} | {', '.join(tests)} |"
+
+
+def pains() -> str:
+    """The page about what hurts."""
+    rows = [
+        "# Sixty-eight pains, and what is done about each",
+        "",
+        "Generated from `docs/pains.toml` by `docs/make_reference.py`: what people report who make many calls, and the",
+        "tests that show that it does not happen here, or what will bring it.",
+        "",
+        "| # | symptom | what is done about it | shown by |",
+        "|--:|---|---|---|",
+    ]
+    listed = tomllib.loads((HERE / "pains.toml").read_text(encoding="utf-8"))["pains"]
+    return "\n".join([*rows, *(_pain(pain) for pain in listed)]) + "\n"
+
+
+def _pain(pain: dict[str, Any]) -> str:
+    if "tests" in pain:
+        shown = ", ".join(f"`{test}`" for test in pain["tests"])
+    elif "bench" in pain:
+        shown = f"`./swarm bench {pain['bench']}`"
+    else:
+        shown = f"later: {LATER[pain['issue']]}" if "issue" in pain else f"does not apply: {pain['why_not']}"
+    return f"| {pain['number']} | {pain['symptom']} | {pain.get('answer', '—')} | {shown} |"
+
+
+PAGES: dict[str, Callable[[], str]] = {"task-file.md": task_file, "failures.md": failures, "pains.md": pains}
+"""The pages that are made here, by name."""
+
+
+def main() -> str | None:
+    """Write, or check: the names of the pages that are not up to date, None when all are."""
+    old = []
+    for name, make in PAGES.items():
+        page = HERE / "reference" / name
+        if "--check" not in sys.argv:
+            page.write_text(make(), encoding="utf-8")
+        elif not page.exists() or page.read_text(encoding="utf-8") != make():
+            old.append(name)
+    return f"not up to date: {', '.join(old)}" if old else None
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import urllib.request
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from deepswarm.journals.sqlite import SqliteJournal
+from deepswarm.testing.served import LAW, Provider, serving
 
 BOUND_S = 60
 KEY = "sk-CANARY-0123456789abcdefghijklmnop"
@@ -32,47 +32,12 @@ api_key_env: none
 workers: 4
 stagger: 0
 """
-LAW = """\
-[tokens]
-median = 5
-"""
 FAILING = """\
 [[faults]]
 kind = "status"
 status = 400
 seeds = ["s2"]
 """
-
-
-class Provider:
-    """The simulated provider as a process, and its account."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-
-    def counts(self) -> dict[str, int]:
-        with urllib.request.urlopen(f"{self.address}/_counts", timeout=10) as reply:  # noqa: S310 - loopback
-            return json.load(reply)
-
-    def rows(self) -> list[dict]:
-        with urllib.request.urlopen(f"{self.address}/_ledger", timeout=30) as reply:  # noqa: S310 - loopback
-            return [json.loads(line) for line in reply.read().split(b"\n") if line]
-
-    def asked(self) -> Counter[str]:
-        """How often each seed was asked, whatever the answer."""
-        return Counter(row["name"] for row in self.rows())
-
-
-@contextmanager
-def serving(folder: Path, law: str = LAW):
-    path = folder / "served-law.toml"
-    path.write_text(law)
-    command = [sys.executable, "-m", "deepswarm", "simulate", "--law", str(path), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            yield Provider(process.stdout.readline().strip().removesuffix("/v1"))
-        finally:
-            process.terminate()
 
 
 @pytest.fixture(autouse=True)

@@ -69,6 +69,6 @@ def timeless(text: str) -> str:
     return re.sub(r"in [\d.]+ (?:s|min)", "in a while", text).strip()
 
 
-def test_the_reference_of_the_task_file_is_up_to_date():
+def test_the_pages_that_are_made_from_code_and_data_are_up_to_date():
     command = [sys.executable, str(ROOT / "docs" / "make_reference.py"), "--check"]
     assert subprocess.run(command, check=False).returncode == 0, "python docs/make_reference.py writes it"

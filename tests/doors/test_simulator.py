@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepswarm.core import errors
-from deepswarm.core.records import HttpRequest
+from deepswarm.core.records import HttpReply, HttpRequest
 from deepswarm.dialects import openai_chat
-from deepswarm.simulator.behaviour import Answer, Cut, Disconnect, Hang
 from deepswarm.simulator.faultlaw import BodyKind, Fault, FaultKind
 from deepswarm.simulator.law import Latency, Law, ReplyLaw, Tokens
+from deepswarm.simulator.play import End
 from deepswarm.simulator.provider import SimulatedProvider
 
 VARIED = Law(
@@ -38,8 +38,14 @@ def receive(law, text="[[id:1]] Tell me something.", *, seed=1, **more):
     return SimulatedProvider(law, seed).receive(request(text, **more), 0.0)
 
 
+def reply_of(ticket):
+    """A ticket's reply, as it is once its play is over."""
+    play = ticket.play
+    return HttpReply(play.status, play.headers, b"".join(scene.data for scene in play.scenes))
+
+
 def body_of(ticket):
-    return json.loads(ticket.deed.reply.body)
+    return json.loads(reply_of(ticket).body)
 
 
 def content_of(ticket):
@@ -64,10 +70,10 @@ def test_an_answer_without_a_marker_says_that_it_is_simulated():
 
 def test_the_dialect_reads_an_answer_as_a_whole_reply():
     ticket = receive(Law(tokens=Tokens(50)))
-    reply = openai_chat.decode(ticket.deed.reply)
+    reply = openai_chat.decode(reply_of(ticket))
     assert (reply.finish_reason, reply.model, reply.usage.tokens_out) == ("stop", "some-model", 50)
     assert reply.usage.tokens_in == ticket.tokens_in
-    assert reply.request_id == ticket.deed.reply.headers["x-request-id"]
+    assert reply.request_id == ticket.play.headers["x-request-id"]
 
 
 def test_an_answer_is_never_longer_than_the_request_allows():
@@ -83,14 +89,14 @@ def test_length_of_the_text_follows_the_tokens():
 
 def test_latency_has_the_median_of_the_law():
     provider = SimulatedProvider(Law(latency=Latency(2.0, 0.6)))
-    waits = [provider.receive(request(f"[[id:{n}]]"), 0.0).after_s for n in range(2000)]
+    waits = [provider.receive(request(f"[[id:{n}]]"), 0.0).play.end_s for n in range(2000)]
     assert 1.9 < median(waits) < 2.1
     assert min(waits) < 1.0
     assert max(waits) > 4.0
 
 
 def test_latency_grows_with_the_answer():
-    assert receive(Law(latency=Latency(per_token_s=0.5), tokens=Tokens(30))).after_s == 15.0
+    assert receive(Law(latency=Latency(per_token_s=0.5), tokens=Tokens(30))).play.end_s == 15.0
 
 
 def test_messages_may_have_parts_or_no_content():
@@ -113,14 +119,13 @@ def test_messages_may_have_parts_or_no_content():
         b'{"model": "m", "messages": ["x"]}',
         b'{"model": "m", "messages": [{"role": "user", "content": 5}]}',
         b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "max_tokens": 0}',
-        b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": true}',
     ],
 )
 def test_what_is_not_a_request_gets_a_400_and_costs_nothing(body):
     provider = SimulatedProvider(Law())
     ticket = provider.receive(HttpRequest("", {}, body), 0.0)
     provider.release(ticket, 0.0, client_gone=False)
-    assert ticket.deed.reply.status == 400
+    assert ticket.play.status == 400
     assert body_of(ticket)["error"]["message"]
     assert (provider.billed_tokens, provider.counts().refused) == (0, 1)
 
@@ -137,14 +142,14 @@ def test_the_same_seed_gives_the_same_behaviour_in_any_order(order):
 
 
 def test_another_seed_gives_another_behaviour():
-    one, two = (receive(VARIED, seed=seed).after_s for seed in (1, 2))
+    one, two = (receive(VARIED, seed=seed).play.end_s for seed in (1, 2))
     assert one != two
 
 
 def test_the_second_attempt_at_a_request_has_its_own_fate():
     provider = SimulatedProvider(Law(latency=Latency(1.0, 0.5)))
     first, second = (provider.receive(request(), 0.0) for _ in range(2))
-    assert first.after_s != second.after_s
+    assert first.play.end_s != second.play.end_s
     assert [row.attempt for row in provider.rows()] == [1, 2]
 
 
@@ -155,7 +160,7 @@ def test_being_refused_over_the_cap_is_no_attempt():
     provider.release(blocking, 1.0, client_gone=False)
     late = provider.receive(request(), 1.0)
     undisturbed = receive(Law(latency=Latency(1.0, 0.5)))
-    assert (late.after_s, late.deed) == (undisturbed.after_s, undisturbed.deed)
+    assert late.play == undisturbed.play
 
 
 def test_room_for_more_tokens_is_the_next_attempt_at_the_same_request():
@@ -176,7 +181,7 @@ def test_never_more_than_the_cap_are_admitted_and_the_account_adds_up(cap, moves
     for number, arrives in enumerate(moves):
         if arrives:
             ticket = provider.receive(request(f"[[id:{number}]]"), float(number))
-            refused = ticket.deed.reply.status == 429
+            refused = ticket.play.status == 429
             assert refused == (len(flying) == cap)
             if refused:
                 provider.release(ticket, float(number), client_gone=False)
@@ -194,7 +199,7 @@ def refusal(law):
     provider = SimulatedProvider(law)
     for _ in range(law.concurrency):
         provider.receive(request(), 0.0)
-    return provider.receive(request(), 0.0).deed.reply
+    return reply_of(provider.receive(request(), 0.0))
 
 
 def test_a_refusal_states_the_numbers_and_nothing_else():
@@ -222,17 +227,17 @@ def test_the_dialect_takes_a_refusal_for_throttling():
     ("fault", "error"),
     [
         (Fault(FaultKind.STATUS, status=400), errors.Declined),
-        (Fault(FaultKind.STATUS, status=400, message="The prompt is too long"), errors.BadRequest),
+        (Fault(FaultKind.STATUS, status=400, message="The prompt is too long"), errors.TooLong),
         (Fault(FaultKind.STATUS, status=401), errors.Unauthorized),
         (Fault(FaultKind.STATUS, status=402), errors.OutOfFunds),
         (Fault(FaultKind.STATUS, status=404), errors.NoSuchModel),
         (Fault(FaultKind.STATUS, status=422), errors.BadRequest),
         (Fault(FaultKind.STATUS, status=429), errors.Throttled),
         (Fault(FaultKind.STATUS, status=429, code="insufficient_quota"), errors.OutOfFunds),
-        (Fault(FaultKind.STATUS, status=500), errors.Overloaded),
-        (Fault(FaultKind.STATUS, status=502, body=BodyKind.HTML), errors.Overloaded),
+        (Fault(FaultKind.STATUS, status=500), errors.ServerFault),
+        (Fault(FaultKind.STATUS, status=502, body=BodyKind.HTML), errors.ServerFault),
         (Fault(FaultKind.STATUS, status=503, body=BodyKind.EMPTY), errors.Overloaded),
-        (Fault(FaultKind.EMPTY), errors.Garbled),
+        (Fault(FaultKind.EMPTY), errors.Empty),
         (Fault(FaultKind.GARBLED), errors.Garbled),
         (Fault(FaultKind.GARBLED, body=BodyKind.HTML), errors.Garbled),
         (Fault(FaultKind.GARBLED, body=BodyKind.EMPTY), errors.Garbled),
@@ -242,26 +247,10 @@ def test_the_dialect_takes_a_refusal_for_throttling():
 )
 def test_the_dialect_makes_the_right_error_of_each_faulty_reply(fault, error):
     ticket = receive(Law(faults=(fault,)))
-    assert isinstance(ticket.deed, Answer)
+    assert ticket.play.end is End.WHOLE
     with pytest.raises(errors.CallError) as caught:
-        openai_chat.decode(ticket.deed.reply)
+        openai_chat.decode(reply_of(ticket))
     assert type(caught.value) is error
-
-
-def test_a_hang_never_comes_to_an_end():
-    ticket = receive(Law(faults=(Fault(FaultKind.HANG),)))
-    assert (ticket.deed, ticket.after_s) == (Hang(), float("inf"))
-
-
-def test_a_disconnect_comes_when_the_answer_would_have_come():
-    broken = receive(Law(latency=Latency(5.0, 0.5), faults=(Fault(FaultKind.DISCONNECT),)))
-    assert (broken.deed, broken.after_s) == (Disconnect(), receive(Law(latency=Latency(5.0, 0.5))).after_s)
-
-
-def test_a_cut_sends_a_part_of_the_body():
-    deed = receive(Law(faults=(Fault(FaultKind.CUT),))).deed
-    assert isinstance(deed, Cut)
-    assert 0 < deed.sent < len(deed.reply.body)
 
 
 def test_a_huge_answer_is_as_large_as_the_law_says():
@@ -272,13 +261,13 @@ def test_a_huge_answer_is_as_large_as_the_law_says():
 
 def test_a_status_comes_at_once_unless_the_law_gives_a_time():
     slow = Latency(30.0)
-    assert receive(Law(latency=slow, faults=(Fault(FaultKind.STATUS, status=500),))).after_s == 0.0
-    assert receive(Law(latency=slow, faults=(Fault(FaultKind.STATUS, after_s=4.0, status=500),))).after_s == 4.0
+    assert receive(Law(latency=slow, faults=(Fault(FaultKind.STATUS, status=500),))).play.end_s == 0.0
+    assert receive(Law(latency=slow, faults=(Fault(FaultKind.STATUS, after_s=4.0, status=500),))).play.end_s == 4.0
 
 
 def test_retry_after_of_a_status_goes_into_the_header():
     ticket = receive(Law(faults=(Fault(FaultKind.STATUS, status=503, retry_after_s=7.0),)))
-    assert ticket.deed.reply.headers["retry-after"] == "7"
+    assert ticket.play.headers["retry-after"] == "7"
 
 
 def test_each_fault_hits_the_share_that_the_law_gives():
@@ -303,15 +292,15 @@ def test_an_appended_fault_changes_nobody_who_was_hit_before():
     more = Law(faults=(*VARIED.faults, Fault(FaultKind.DISCONNECT, 0.3)), latency=VARIED.latency, tokens=VARIED.tokens)
     for number in range(200):
         before = receive(VARIED, f"[[id:{number}]]")
-        if not isinstance(before.deed, Answer) or before.deed.reply.status != 200:
+        if before.play.end is not End.WHOLE or before.play.status != 200:
             assert receive(more, f"[[id:{number}]]") == before
 
 
 def test_a_law_may_be_replaced_while_the_provider_works():
     provider = SimulatedProvider(Law(faults=(Fault(FaultKind.STATUS, status=402),)))
-    first = provider.receive(request(), 0.0).deed.reply.status
+    first = provider.receive(request(), 0.0).play.status
     provider.law = Law()
-    assert (first, provider.receive(request(), 0.0).deed.reply.status) == (402, 200)
+    assert (first, provider.receive(request(), 0.0).play.status) == (402, 200)
 
 
 # --- the ledger ------------------------------------------------------------------------------------------------------
@@ -382,10 +371,12 @@ def test_rows_tell_the_story_of_each_request():
     provider.release(first, 3.0, client_gone=False)
     row, refused = provider.rows()
     assert row._asdict() == {
-        "number": 1, "name": "a", "attempt": 1, "received": 1.0, "admitted": True, "finished": 3.0, "status": 200,
-        "fault": "", "served": True, "tokens_in": 2, "tokens_out": 10, "client_gone": False,
+        "number": 1, "name": "a", "attempt": 1, "received": 1.0, "admitted": True, "started": 1.0, "first_byte": None,
+        "finished": 3.0, "status": 200, "refused": "", "fault": "", "served": True, "tokens_in": 2, "cached": 0,
+        "tokens_out": 10, "reasoning": 0, "cost_usd": 0.0, "client_gone": False,
     }  # fmt: skip
     assert (refused.name, refused.attempt, refused.admitted, refused.status) == ("b", 0, False, 429)
+    assert (refused.refused, refused.started) == ("concurrency", None)
 
 
 def test_a_prompt_without_a_marker_is_found_by_the_name_of_its_row():

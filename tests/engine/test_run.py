@@ -147,12 +147,12 @@ def test_what_was_cut_off_after_it_was_sent_counts_as_possibly_billed(tmp_path):
 
 def test_a_seed_that_always_fails_fails_alone(tmp_path):
     law = Law(faults=(Fault(FaultKind.STATUS, status=500, seeds=frozenset({"7"})),))
-    run = rehearse(tmp_path, seeds(50), law, workers=8, worker_retries=3)
+    run = rehearse(tmp_path, seeds(50), law, workers=8)
     assert_whole(run, 50)
     assert run.summary.exit_code == 1
     (failed,) = run.failed
     assert failed["id"] == "s7"
-    assert failed["class"] == "overloaded"
+    assert failed["class"] == "deterministic"
     assert failed["attempts"] == 4
     assert "500" in failed["reason"]
     assert sum(row.name == "7" for row in run.provider.rows()) == 4
@@ -174,12 +174,19 @@ def test_truncated_text_is_never_delivered_and_is_asked_for_with_more_room(tmp_p
     assert run.failed[0]["last_reply"]
 
 
-@pytest.mark.parametrize(("status", "label"), [(401, "unauthorized"), (402, "out_of_funds"), (404, "no_such_model")])
-def test_what_no_seed_can_help_pauses_the_run_and_keeps_every_seed(tmp_path, status, label):
+@pytest.mark.parametrize(
+    ("status", "label", "how", "exit_code"),
+    [
+        (401, "unauthorized", How.REFUSED, 2),
+        (404, "no_such_model", How.REFUSED, 2),
+        (402, "out_of_funds", How.PAUSED, 75),
+    ],
+)
+def test_what_no_seed_can_help_ends_the_run_and_keeps_every_seed(tmp_path, status, label, how, exit_code):
     law = Law(faults=(Fault(FaultKind.STATUS, status=status),), latency=Latency(median_s=1.0))
-    run = rehearse(tmp_path, seeds(500), law, workers=16)
-    assert run.summary.how is How.PAUSED
-    assert run.summary.exit_code == 75
+    run = rehearse(tmp_path, seeds(500), law, workers=16, pause_limit=0)
+    assert run.summary.how is how
+    assert run.summary.exit_code == exit_code
     assert run.summary.totals.left == 500
     assert run.provider.counts().received <= 16
     assert run.summary.problems[label] == run.provider.counts().received

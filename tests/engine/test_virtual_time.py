@@ -1,6 +1,7 @@
 """Virtual time: hours in moments, and no lies about it."""
 
 import asyncio
+import gc
 import socket
 import threading
 
@@ -87,7 +88,10 @@ def test_a_deadlock_is_reported_with_the_tasks_that_wait():
 
 
 def test_a_task_that_refuses_to_be_cancelled_after_a_deadlock_does_not_hang_the_end():
+    told = []
+
     async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
         while True:
             try:
                 await asyncio.Event().wait()
@@ -96,6 +100,8 @@ def test_a_task_that_refuses_to_be_cancelled_after_a_deadlock_does_not_hang_the_
 
     with pytest.raises(Deadlock):
         virtual_time.run(main())
+    gc.collect()
+    assert told == ["Task was destroyed but it is pending!"]
 
 
 def test_the_clock_stands_still_while_work_is_outside():

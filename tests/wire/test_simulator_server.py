@@ -7,14 +7,21 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import uvloop
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deepswarm.core.errors import CallError
 from deepswarm.core.records import Deadlines, HttpRequest
-from deepswarm.simulator.faultlaw import BodyKind, Fault, FaultKind
-from deepswarm.simulator.law import Latency, Law, Tokens
+from deepswarm.dialects import openai_chat
+from deepswarm.simulator.faultlaw import FORMS, BodyKind, Ending, Fault, FaultKind
+from deepswarm.simulator.law import Latency, Law, StreamLaw, Tokens
+from deepswarm.simulator.limitlaw import BalanceLaw
+from deepswarm.simulator.play import End, moments
 from deepswarm.simulator.provider import SimulatedProvider
 from deepswarm.simulator.server import serve
 from deepswarm.transports.http import HttpTransport
@@ -46,7 +53,8 @@ class Client:
 
     async def __aexit__(self, *_):
         self.writer.close()
-        await self.writer.wait_closed()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
 
     async def read(self):
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
@@ -167,7 +175,7 @@ def test_what_cannot_be_served_gets_an_error_that_says_why(request_bytes, status
 
 
 def test_a_body_over_the_bound_is_refused(monkeypatch):
-    monkeypatch.setattr("deepswarm.simulator.server.REQUEST_BYTES", 1000)
+    monkeypatch.setattr("deepswarm.simulator.request_reader.REQUEST_BYTES", 1000)
 
     async def talk(port):
         async with Client(port) as client:
@@ -175,6 +183,30 @@ def test_a_body_over_the_bound_is_refused(monkeypatch):
             assert await client.reader.read() == b""
 
     serving(Law(), talk)
+
+
+def test_what_cannot_be_read_is_answered_after_the_requests_before_it():
+    async def talk(port):
+        async with Client(port) as client:
+            client.writer.write(raw("1") + raw("2") + b"NONSENSE\r\n\r\n")
+            assert [(await client.read())[0] for _ in range(3)] == [200, 200, 400]
+            assert await client.reader.read() == b""
+
+    assert serving(Law(latency=Latency(0.0001)), talk).counts().served == 2
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+def test_a_request_may_come_in_any_pieces(size):
+    async def talk(port):
+        async with Client(port) as client:
+            whole = raw("1") + raw("2")
+            for start in range(0, len(whole), size):
+                client.writer.write(whole[start : start + size])
+                await client.writer.drain()
+                await asyncio.sleep(0)
+            assert [(await client.read())[0] for _ in range(2)] == [200, 200]
+
+    assert serving(Law(), talk).counts().served == 2
 
 
 def test_a_client_that_asks_before_it_sends_is_told_to_go_on():
@@ -292,41 +324,370 @@ def test_only_this_machine_can_reach_it():
     assert address.startswith("http://127.0.0.1:")
 
 
-@pytest.mark.parametrize(
-    "law",
-    [
-        Law(),
-        Law(faults=(Fault(FaultKind.STATUS, status=503, retry_after_s=1.0),)),
-        Law(faults=(Fault(FaultKind.STATUS, status=502, body=BodyKind.HTML),)),
-        Law(faults=(Fault(FaultKind.STATUS, status=529, body=BodyKind.EMPTY),)),
-        Law(faults=(Fault(FaultKind.HANG),)),
-        Law(faults=(Fault(FaultKind.DISCONNECT),)),
-        Law(faults=(Fault(FaultKind.CUT),)),
-        Law(faults=(Fault(FaultKind.EMPTY),)),
-        Law(faults=(Fault(FaultKind.GARBLED),)),
-        Law(faults=(Fault(FaultKind.HUGE, size_bytes=40_000_000),)),
-    ],
-    ids=lambda law: law.faults[0].kind if law.faults else "none",
-)
-def test_real_and_simulated_transport_make_the_same_of_a_law(law):
-    async def outcome(transport, url):
-        timeout_s = 0.3 if law.faults and law.faults[0].kind is FaultKind.HANG else BOUND_S
-        try:
-            reply = await transport.send(HttpRequest(url, {}, body_for()), Deadlines(timeout_s))
-        except CallError as error:
-            return type(error), error.maybe_billed, getattr(error, "phase", "")
-        else:
-            return reply.status, reply.body, reply.headers.get("retry-after")
-        finally:
-            await transport.close()
+# --- plays over the wire ---------------------------------------------------------------------------------------------
 
+
+def dechunked(data):
+    """A chunked body's pieces, and whether its last chunk was there."""
+    pieces = []
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        length = int(size, 16)
+        if not length:
+            return pieces, True
+        pieces.append(data[:length])
+        data = data[length + 2 :]
+    return pieces, False
+
+
+async def read_until_closed(client):
+    """Head and body of the last reply of a connection."""
+    head, _, body = (await client.reader.read()).partition(b"\r\n\r\n")
+    return head.decode().lower(), body
+
+
+def streamed(marker="1", **more):
+    body = {"model": "m", "messages": [{"role": "user", "content": f"[[id:{marker}]] hello"}], "stream": True, **more}
+    return json.dumps(body).encode()
+
+
+def test_a_stream_comes_in_chunks_and_the_connection_goes_on():
     async def talk(port):
-        url = f"http://127.0.0.1:{port}/v1/chat/completions"
-        real = await outcome(HttpTransport(None), url)
-        simulated = await outcome(SimulatedTransport(SimulatedProvider(law)), url)
-        assert real == simulated
+        async with Client(port) as client:
+            client.writer.write(raw(body=streamed()))
+            head = (await client.reader.readuntil(b"\r\n\r\n")).decode()
+            body = await client.reader.readuntil(b"\r\n0\r\n\r\n")
+            assert "transfer-encoding: chunked" in head
+            assert "content-type: text/event-stream" in head
+            pieces, whole = dechunked(body)
+            assert (len(pieces), whole) == (12, True)
+            assert pieces[-1].endswith(b"data: [DONE]\n\n")
+            assert (await client.ask(raw("2")))[0] == 200
 
-    serving(law, talk)
+    provider = serving(Law(latency=Latency(first_token_s=0.01, tokens_per_s=1000.0), tokens=Tokens(11)), talk)
+    row = provider.rows()[0]
+    assert row.received + 0.01 <= row.first_byte < row.finished
+    assert (row.served, row.client_gone, row.tokens_out) == (True, False, 11)
+
+
+def test_an_old_client_gets_a_stream_that_ends_with_its_connection():
+    async def talk(port):
+        async with Client(port) as client:
+            client.writer.write(raw(body=streamed()).replace(b"HTTP/1.1", b"HTTP/1.0"))
+            head, body = await read_until_closed(client)
+        assert "transfer-encoding" not in head
+        assert body.endswith(b"data: [DONE]\n\n")
+
+    serving(Law(), talk)
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_stream_has_had_its_first_byte():
+    async def talk(port):
+        async with Client(port) as client:
+            client.writer.write(raw(body=streamed()))
+            await client.reader.readuntil(b'"content":"[')
+        await counts_where(port, lambda counts: counts["client_gone"] == 1)
+
+    provider = serving(Law(faults=(Fault(FaultKind.HANG, after_chunks=2),)), talk)
+    (row,) = provider.rows()
+    assert row.first_byte is not None
+    assert (row.served, row.client_gone) == (False, True)
+
+
+def test_a_client_that_leaves_before_the_first_byte_has_not_had_it():
+    async def talk(port):
+        async with Client(port) as client:
+            client.writer.write(raw(body=streamed()))
+            await client.reader.readuntil(b": keep-alive")
+        await counts_where(port, lambda counts: counts["client_gone"] == 1)
+
+    (row,) = serving(Law(faults=(Fault(FaultKind.DRIP, every_s=0.001),)), talk).rows()
+    assert row.first_byte is None
+
+
+def test_blank_lines_come_before_a_whole_reply():
+    async def talk(port):
+        async with Client(port) as client:
+            client.writer.write(raw(headers=["connection: close"]))
+            _, body = await read_until_closed(client)
+        pieces, whole = dechunked(body)
+        assert (pieces[:-1], whole) == ([b"\n"] * (len(pieces) - 1), True)
+        assert len(pieces) == 5
+        assert json.loads(b"".join(pieces))["choices"]
+
+    serving(Law(latency=Latency(0.05), stream=StreamLaw(keep_alive_s=0.0101)), talk)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.DISCONNECT, end=Ending.RESET),
+        Fault(FaultKind.CUT, end=Ending.RESET, after_chunks=2),
+        Fault(FaultKind.DRIP, end=Ending.RESET, every_s=0.001, for_s=0.01),
+        Fault(FaultKind.UNREACHABLE),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_a_reset_is_a_reset(fault, run):
+    async def talk(port):
+        async with Client(port) as client:
+            client.writer.write(raw(body=streamed()))
+            with pytest.raises(ConnectionResetError):
+                await client.reader.read()
+
+    assert serving(Law(faults=(fault,)), talk, run).counts().client_gone == 0
+
+
+@pytest.mark.parametrize("end", [Ending.CLOSE, Ending.CLEAN, Ending.DONE])
+def test_a_cut_stream_lacks_its_last_chunk_unless_it_ends_cleanly(end):
+    async def talk(port):
+        async with Client(port) as client:
+            client.writer.write(raw(body=streamed(), headers=["connection: close"]))
+            _, body = await read_until_closed(client)
+        pieces, whole = dechunked(body)
+        text = b"".join(pieces)
+        assert whole is (end is not Ending.CLOSE)
+        assert (b"[DONE]" in text) is (end is Ending.DONE)
+        assert text.count(b'"content":"') == 4
+        assert b'"finish_reason":"' not in text
+
+    assert serving(Law(faults=(Fault(FaultKind.CUT, after_chunks=3, end=end),)), talk).counts().client_gone == 0
+
+
+def test_a_drip_may_end_without_a_body():
+    async def talk(port):
+        async with Client(port) as client:
+            client.writer.write(raw())
+            head, body = await read_until_closed(client)
+        assert head.startswith("http/1.1 200 ok")
+        assert set(body.split(b"\r\n")[1::2]) <= {b"\n", b""}
+
+    serving(Law(faults=(Fault(FaultKind.DRIP, every_s=0.002, for_s=0.02),)), talk)
+
+
+def test_a_hang_after_the_head_sends_the_head():
+    async def talk(port):
+        async with Client(port) as client:
+            client.writer.write(raw())
+            head = (await client.reader.readuntil(b"\r\n\r\n")).decode()
+            assert "content-length: 0" not in head
+            assert head.startswith("HTTP/1.1 200 OK")
+
+    assert serving(Law(faults=(Fault(FaultKind.HANG, form="head"),)), talk).counts().client_gone == 1
+
+
+@pytest.mark.parametrize("idle_s", [0.0, 0.01])
+def test_a_kept_connection_may_be_closed_all_the_same(idle_s):
+    async def talk(port):
+        async with Client(port) as client:
+            status, headers, _ = await client.ask(raw())
+            assert (status, headers["connection"]) == (200, "keep-alive")
+            assert await client.reader.read() == b""
+
+    assert serving(Law(faults=(Fault(FaultKind.STALE, idle_s=idle_s),)), talk).counts().served == 1
+
+
+def test_a_connection_that_is_used_again_in_time_is_not_closed():
+    async def talk(port):
+        async with Client(port) as client:
+            for number in range(3):
+                assert (await client.ask(raw(str(number))))[0] == 200
+
+    assert serving(Law(faults=(Fault(FaultKind.STALE, idle_s=BOUND_S),)), talk).counts().served == 3
+
+
+def test_a_header_may_come_twice():
+    async def talk(port):
+        async with Client(port) as client:
+            client.writer.write(raw(headers=["connection: close"]))
+            head, _ = await read_until_closed(client)
+        assert [line for line in head.split("\r\n") if line.startswith("retry")] == ["retry-after: 5", "retry-after: 7"]
+
+    fault = Fault(FaultKind.STATUS, status=429, headers="Retry-After: 5\nRetry-After: 7")
+    serving(Law(faults=(fault,)), talk)
+
+
+def test_the_key_in_the_headers_counts():
+    async def talk(port):
+        async with Client(port) as client:
+            for key, status in (("sk-old", 401), ("sk-new", 200)):
+                got, _, body = await client.ask(raw(headers=[f"Authorization: Bearer {key}"]))
+                assert got == status
+                assert (b"sk-old" in body) is (status == 401)
+
+    fault = Fault(FaultKind.STATUS, status=401, message="Wrong key: {key}", keys=frozenset({"sk-old"}))
+    serving(Law(faults=(fault,)), talk)
+
+
+# --- other addresses -------------------------------------------------------------------------------------------------
+
+
+def test_messages_are_answered_in_their_own_form():
+    async def talk(port):
+        body = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "[[id:m]]"}]}
+        async with Client(port) as client:
+            asking = raw(path="/v1/messages", body=json.dumps(body).encode(), headers=["x-api-key: sk"])
+            status, _, reply = await client.ask(asking)
+        value = json.loads(reply)
+        assert (status, value["type"], value["stop_reason"]) == (200, "message", "end_turn")
+        assert value["content"][0]["text"].startswith("[simulated] [[id:m]]")
+
+    serving(Law(), talk)
+
+
+def test_the_law_may_be_switched_while_the_server_runs():
+    async def talk(port):
+        async with Client(port) as client:
+
+            async def put(text):
+                return await client.ask(raw(path="/_law", body=text.encode()))
+
+            assert (await client.ask(raw()))[0] == 200
+            assert (await put('[[faults]]\nkind = "status"\nstatus = 402'))[0] == 200
+            assert (await client.ask(raw()))[0] == 402
+            status, _, body = await put("no_such_key = 1")
+            assert status == 400
+            assert "no_such_key" in json.loads(body)["error"]["message"]
+            assert (await client.ask(raw()))[0] == 402
+            assert (await put(""))[0] == 200
+            assert (await client.ask(raw()))[0] == 200
+
+    serving(Law(), talk)
+
+
+def test_the_balance_can_be_read_where_there_is_one():
+    async def talk(port):
+        async with Client(port) as client:
+            status, _, body = await client.ask(raw(path="/user/balance", method="GET", body=b""))
+            assert status == 200
+            assert json.loads(body)["balance_infos"][0] == {
+                "currency": "USD",
+                "total_balance": "3.50",
+                "granted_balance": "0.00",
+                "topped_up_balance": "3.50",
+            }
+            await client.ask(raw(path="/_law", body=b"concurrency = 3"))
+            assert (await client.ask(raw(path="/user/balance", method="GET", body=b"")))[0] == 404
+
+    serving(Law(balance=BalanceLaw(usd=3.5)), talk)
+
+
+# --- the two deliveries ----------------------------------------------------------------------------------------------
+
+FAULTS = [
+    *(Fault(FaultKind.STATUS, status=503, body=body, retry_after_s=1.0) for body in BodyKind),
+    Fault(FaultKind.STATUS, status=302, headers="location: /elsewhere"),
+    Fault(FaultKind.HANG),
+    Fault(FaultKind.HANG, form="head"),
+    Fault(FaultKind.HANG, after_chunks=2),
+    Fault(FaultKind.HANG, after_chunks=2, for_s=0.001),
+    Fault(FaultKind.DISCONNECT),
+    Fault(FaultKind.DISCONNECT, end=Ending.RESET),
+    *(Fault(FaultKind.CUT, after_chunks=2, end=end) for end in Ending if end is not Ending.ANSWER),
+    Fault(FaultKind.DRIP, every_s=0.002, for_s=0.01, end=Ending.ANSWER),
+    Fault(FaultKind.STALE),
+    Fault(FaultKind.SPLIT, size_bytes=7),
+    Fault(FaultKind.DEEP, depth=1000),
+    Fault(FaultKind.BOMB, size_bytes=5000),
+    Fault(FaultKind.HUGE, size_bytes=40_000_000),
+    Fault(FaultKind.GARBLED, body=BodyKind.HTML),
+    Fault(FaultKind.GARBLED, body=BodyKind.EMPTY),
+    Fault(FaultKind.GARBLED, raw="data: {\n\n"),
+    Fault(FaultKind.LOOP, size_bytes=50_000),
+    Fault(FaultKind.LOOP, form="reasoning", period=3, size_bytes=50_000),
+    Fault(FaultKind.WHITESPACE),
+    *(
+        Fault(kind, form=form)
+        for kind in FaultKind
+        for form in FORMS.get(kind, ("",))
+        if kind
+        not in {FaultKind.STATUS, FaultKind.HANG, FaultKind.HUGE, FaultKind.BOMB, FaultKind.DRIP, FaultKind.UNREACHABLE}
+    ),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_real_and_simulated_transport_make_the_same_of_every_fault(stream):
+    """One server, whose law is switched for each fault: a run for each would be thrice as long."""
+
+    async def outcome(transport, url, assembler, hangs):
+        short_s = 0.5 if hangs else BOUND_S  # only of what never comes, so that a slow machine changes nothing
+        deadlines = Deadlines(BOUND_S, short_s, short_s) if stream else Deadlines(short_s)
+        body = streamed() if stream else body_for()
+        try:
+            reply = await transport.send(HttpRequest(url, {}, body), deadlines, assembler)
+        except CallError as error:
+            return type(error), error.maybe_billed, getattr(error, "phase", ""), error.body
+        return reply.status, reply.body, reply.headers.get("retry-after"), reply.first_s is None
+
+    async def main():
+        law = Law(tokens=Tokens(40))
+        provider = SimulatedProvider(law)
+        server = await serve(provider, 0)
+        transport = HttpTransport({})
+        url = f"{server.address}/chat/completions"
+        different = []
+        for fault in [None, *FAULTS, *([] if stream else [Fault(FaultKind.BOMB)])]:
+            one = replace(law, faults=() if fault is None else (fault,))
+            hangs = fault is not None and fault.kind is FaultKind.HANG and fault.for_s is None
+            provider.switch(one)
+            assemblers = [openai_chat.assembler() if stream else None for _ in range(2)]
+            real = await outcome(transport, url, assemblers[0], hangs)
+            attempt = SimulatedProvider(one)
+            attempt._attempts = {key: count - 1 for key, count in provider._attempts.items()}
+            simulated = await outcome(SimulatedTransport(attempt), url, assemblers[1], hangs)
+            if real != simulated:
+                different.append((fault and (fault.kind, fault.form, fault.end), real, simulated))
+        await transport.close()
+        await server.close()
+        return different
+
+    assert asyncio.run(main()) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    tokens=st.integers(1, 60),
+    chunk=st.integers(1, 9),
+    stream=st.booleans(),
+    seed=st.integers(0, 1000),
+    faults=st.lists(st.sampled_from([fault for fault in FAULTS if not fault.size_bytes]), max_size=1),
+)
+def test_the_bytes_on_the_wire_are_those_of_the_play(tokens, chunk, stream, seed, faults):
+    law = Law(tokens=Tokens(tokens, 0.3), stream=StreamLaw(chunk), faults=tuple(faults))
+    body = streamed("9") if stream else body_for("9")
+    play = SimulatedProvider(law, seed).receive(HttpRequest("/v1/chat/completions", {}, body), 0.0).play
+
+    async def main():
+        server = await serve(SimulatedProvider(law, seed), 0)
+        async with asyncio.timeout(BOUND_S), Client(server.port) as client:
+            client.writer.write(raw(body=body, headers=["connection: close"]))
+            if play.end is End.HANG and play.status:
+                await client.reader.readuntil(b"\r\n\r\n")
+                received = await client.reader.readexactly(_size_of(play)) if play.scenes else b""
+            elif play.end in {End.HANG, End.RESET, End.REFUSED}:
+                received = None
+            else:
+                _, received = await read_until_closed(client)
+        await server.close()
+        return received
+
+    received = asyncio.run(main())
+    if received is not None:
+        expected = [moment.data for moment in moments(play) if moment.data]
+        if play.length is None:
+            pieces, whole = dechunked(received)
+            assert whole is (play.end is End.WHOLE)
+            assert b"".join(pieces) == b"".join(expected)
+        else:
+            assert received == b"".join(expected)
+
+
+def _size_of(play):
+    """Bytes of a play on the wire, without its head."""
+    sizes = [len(moment.data) for moment in moments(play) if moment.data]
+    return sum(sizes) if play.length is not None else sum(size + len(f"{size:x}") + 4 for size in sizes)
 
 
 @pytest.mark.slow

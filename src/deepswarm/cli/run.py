@@ -12,14 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from deepswarm.engine.pipeline import Provider
-    from deepswarm.report.summary import Summary
     from deepswarm.taskfile import TaskFile
 
-OTHER_FILES = 64
-"""Files that the process opens beside its connections, generously."""
 NOTICE = """\
 *** SIMULATED: no model is asked, nothing is spent. The answers are made up by the built-in provider.
 *** They go into {folder}/ and are marked in every record."""
@@ -53,6 +48,7 @@ def command(
     quiet: bool,
 ) -> int:
     """Ask an API about every seed. The same command again resumes; nothing that has an answer is asked again."""
+    from deepswarm.cli.provider import real_provider
     from deepswarm.cli.screen import screen_for
     from deepswarm.engine.folder import RunFolder, simulated
     from deepswarm.engine.pipeline import Wishes, run
@@ -64,7 +60,7 @@ def command(
     screen = screen_for(os.environ, quiet=quiet)
     if simulate:
         screen.say(NOTICE.format(folder=folder.path))
-    provider = _simulated_provider(task, law) if simulate else _real_provider(task, proxy, ca_file)
+    provider = _simulated_provider(task, law) if simulate else real_provider(task, proxy, ca_file)
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
     _spare_the_collector()
     summary = run(task, folder, wishes, provider, screen, _surroundings(_resume_command()))
@@ -86,35 +82,6 @@ def _end_with(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python must not complain at exit
 
 
-def _real_provider(task: TaskFile, proxy: str | None, ca_file: str | None) -> Provider:
-    """The API that the task names, with the key from the environment.
-
-    Raises:
-        TaskFileError: If the key is missing: before the first call.
-    """
-    from deepswarm.core.address import key_env
-    from deepswarm.core.errors import Problem, TaskFileError
-    from deepswarm.engine.pipeline import Provider
-
-    name = key_env(task.spec)
-    secret = os.environ.get(name, "").strip() if name else None
-    if name and not secret:
-        what = f"the API key is missing: the environment variable {name} is not set; no call was made"
-        hint = f"export {name}=…, or name another variable: api_key_env; to rehearse without a key: --simulate"
-        raise TaskFileError([Problem(what, str(task.path), hint=hint)])
-    certificates = ca_file or os.environ.get("SSL_CERT_FILE")
-    if certificates and not os.access(certificates, os.R_OK):
-        hint = "let --ca-file, or SSL_CERT_FILE, name a PEM file"
-        raise TaskFileError([Problem("the certificates cannot be read", certificates, hint=hint)])
-
-    def connect() -> Any:
-        from deepswarm.transports.http import HttpTransport
-
-        return HttpTransport(secret, Path(certificates) if certificates else None, proxy)
-
-    return Provider(connect, simulated=False)
-
-
 def _simulated_provider(task: TaskFile, law_name: str) -> Provider:
     from deepswarm.engine.closing import schema_of
     from deepswarm.engine.pipeline import Provider
@@ -132,22 +99,11 @@ def _simulated_provider(task: TaskFile, law_name: str) -> Provider:
 def _surroundings(command: str) -> Any:
     import random
 
+    from deepswarm.cli.provider import connections, loop
     from deepswarm.engine.clock import running_clock
     from deepswarm.engine.pipeline import Surroundings
 
-    return Surroundings(running_clock, time.time, random.random, _loop(), command, _connections())
-
-
-def _connections() -> int:
-    """How many connections this process may hold: as many files as the system lets it open, less what else it opens."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY:
-        hard = max(soft, 1 << 20)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return max(1, hard - OTHER_FILES)
+    return Surroundings(running_clock, time.time, random.random, loop(), command, connections())
 
 
 def _spare_the_collector() -> None:
@@ -157,17 +113,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-def _loop() -> Callable[[Coroutine[Any, Any, Summary]], Summary]:
-    """Uvloop where there is one: about a third less CPU per call than the standard loop."""
-    import asyncio
-
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run
-    return uvloop.run
 
 
 def _resume_command() -> str:

@@ -2,6 +2,8 @@
 
 The rules:
     - an address may be written with or without /chat/completions at its end; `chat_address` is its one spelling;
+    - where Anthropic's Messages API is spoken, the end is /v1/messages instead: told by the host or the path
+      (`speaks_messages`), or because the task names the dialect;
     - the key's variable is the one that the task names, or else the one that the provider's own documentation uses;
     - a server on this machine or in a private network needs no key unless the task names a variable;
     - an address of which nothing of this can be said is a flaw of the task, found before any call.
@@ -52,7 +54,8 @@ Source: provider files (`env`) of github.com/anomalyco/models.dev at f3fc692, 20
 """
 
 _CHAT: Final = "/chat/completions"
-_OTHER_KINDS: Final = ("/completions", "/responses", "/messages", "/embeddings", "/models")
+_MESSAGES: Final = "/messages"
+_OTHER_KINDS: Final = ("/completions", "/responses", _MESSAGES, "/embeddings", "/models")
 _HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_\-.]*[A-Za-z0-9_])?\.?|[0-9A-Fa-f:.]+")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -68,10 +71,16 @@ class Addressed(Protocol):
     def api_key_env(self) -> str | None:
         """Name of the variable that holds the key; "none" for a server without keys; None when nothing is said."""
 
+    @property
+    def worker_dialect(self) -> str:
+        """Name of the dialect; "auto" is told by the address."""
+
 
 def api_url(spec: Addressed) -> str:
-    """The address that calls go to: it ends in /chat/completions, whether `worker_api_base` does or not."""
-    return chat_address(spec.worker_api_base)
+    """The address that calls go to: with the end that its dialect wants, whether `worker_api_base` has it or not."""
+    if spec.worker_dialect == "auto":
+        return chat_address(spec.worker_api_base)
+    return spelled(spec.worker_api_base, messages=spec.worker_dialect == "anthropic")
 
 
 def key_env(spec: Addressed) -> str | None:
@@ -96,7 +105,16 @@ def key_env(spec: Addressed) -> str | None:
 
 
 def chat_address(base: str) -> str:
-    """An address in its one spelling.
+    """An address in its one spelling, for whatever API is spoken there.
+
+    Raises:
+        ValueError: If it cannot be read as an address.
+    """
+    return spelled(base, messages=speaks_messages(base))
+
+
+def spelled(base: str, *, messages: bool) -> str:
+    """An address in its one spelling, for the Messages API or for chat completions.
 
     Raises:
         ValueError: If it cannot be read as an address.
@@ -105,8 +123,32 @@ def chat_address(base: str) -> str:
     path = parts.path.rstrip("/")
     port = "" if parts.port in {None, {"http": 80, "https": 443}.get(parts.scheme)} else f":{parts.port}"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    path = path if path.endswith(_CHAT) else path + _CHAT
+    if messages:
+        path = path if path.endswith(_MESSAGES) else path.removesuffix("/v1") + "/v1" + _MESSAGES
+    else:
+        path = path if path.endswith(_CHAT) else path + _CHAT
     return urlunsplit((parts.scheme, f"{host}{port}", path, parts.query, ""))
+
+
+def speaks_messages(base: str) -> bool:
+    """Whether an address is one of Anthropic's Messages API: its own host, or the path that others keep for it.
+
+    Source: api-docs.deepseek.com, Anthropic API (November 2026): https://api.deepseek.com/anthropic.
+
+    Raises:
+        ValueError: If it cannot be read as an address.
+    """
+    parts = urlsplit(base.strip())
+    path = parts.path.rstrip("/")
+    if path.endswith(_CHAT):
+        return False
+    return is_at(parts.hostname or "", "api.anthropic.com") or "anthropic" in path.split("/")
+
+
+def is_at(host: str, name: str) -> bool:
+    """Whether a host is the named one, or one below it."""
+    host = host.rstrip(".")
+    return host == name or host.endswith(f".{name}")
 
 
 def _usual_key_env(host: str) -> str:
@@ -129,7 +171,7 @@ def _is_private(host: str) -> bool:
 def address_flaws(values: Mapping[str, object]) -> Iterator[Flaw]:
     """Flaws of the address, of the name of the key's variable, and of the two together."""
     base = values.get("worker_api_base")
-    flaw = _address_flaw(base) if isinstance(base, str) else None
+    flaw = _address_flaw(base, values.get("worker_dialect")) if isinstance(base, str) else None
     if flaw:
         yield flaw
     host = urlsplit(base.strip()).hostname if isinstance(base, str) and not flaw else ""
@@ -152,7 +194,7 @@ def address_flaws(values: Mapping[str, object]) -> Iterator[Flaw]:
         )
 
 
-def _address_flaw(base: str) -> Flaw | None:
+def _address_flaw(base: str, dialect: object) -> Flaw | None:
     path = ("worker_api_base",)
     text = base.strip()
     try:
@@ -170,10 +212,16 @@ def _address_flaw(base: str) -> Flaw | None:
         what = f"'worker_api_base' must be an address that begins with https:// or http://, not {shown(base)}"
         bare = "://" not in text and re.fullmatch(r"[\w\-]+(\.[\w\-]+)*(:[0-9]+)?(/\S*)?", text)
         return Flaw(path, what, f"write https://{text}" if bare else "for example: https://api.deepseek.com/v1")
-    ending = parts.path.rstrip("/")
-    if not ending.endswith(_CHAT):
-        for kind in _OTHER_KINDS:
-            if ending.endswith(kind):
-                what = f"'worker_api_base' ends in {kind}, which is another kind of API than {_CHAT}"
-                return Flaw(path, what, f"write the address without {kind}")
+    messages = dialect == "anthropic" or ((dialect is None or dialect == "auto") and speaks_messages(text))
+    return _ending_flaw(parts.path.rstrip("/"), _MESSAGES if messages else _CHAT)
+
+
+def _ending_flaw(path: str, right: str) -> Flaw | None:
+    """What is wrong with the end of an address that is to be completed by `right`."""
+    if path.endswith(right):
+        return None
+    for kind in (_CHAT, *_OTHER_KINDS):
+        if path.endswith(kind):
+            what = f"'worker_api_base' ends in {kind}, which is another kind of API than {right}"
+            return Flaw(("worker_api_base",), what, f"write the address without {kind}")
     return None

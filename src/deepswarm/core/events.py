@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from deepswarm.core.records import NO_USAGE, Outcome, Usage
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,29 @@ class RunEnded:
     session: int
     how: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaused:
+    """Nothing new is asked until a probe is served. `label` is the reason, `why` says it in words and what to do.
+
+    `wakes_utc` is when the provider said that it would be over; None when it did not.
+    """
+
+    utc: float
+    at: float
+    label: str
+    why: str
+    wakes_utc: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    """A probe was served: the pause is over, after so many seconds."""
+
+    utc: float
+    at: float
+    after_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +195,8 @@ class CommandTaken:
 Event: TypeAlias = (
     RunStarted
     | RunEnded
+    | RunPaused
+    | RunResumed
     | PaceChosen
     | SeedsChanged
     | SeedReopened

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
+from typing import Final
 
 from deepswarm.core.jsontext import canonical
 from deepswarm.core.records import Json
 
+_NOTHING: Final = blake2b(digest_size=16)
+"""A copy of it costs half of what a new one does."""
+
 
 def content_of(fields: Mapping[str, Json]) -> bytes:
     """Hash of a seed's fields, 16 bytes; the order of names and white space in the file do not matter."""
-    return blake2b(canonical(fields), digest_size=16).digest()
+    content = _NOTHING.copy()
+    content.update(canonical(fields))
+    return content.digest()
 
 
 def given_id(fields: Mapping[str, Json]) -> str | None:

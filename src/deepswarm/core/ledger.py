@@ -13,7 +13,7 @@ from typing import NamedTuple
 from deepswarm.core.events import CallEnded, CallStarted, Event, RunEnded, RunStarted, SeedEnded, SeedReopened
 from deepswarm.core.records import NO_USAGE, STATE_OF, Json, Outcome, Record, Reply, SeedState, Totals, Usage
 
-_COUNTER = {SeedState.DONE: "done", SeedState.REJECTED: "rejected", SeedState.FAILED: "failed"}
+_DONE, _REJECTED, _FAILED = Outcome.DONE, Outcome.REJECTED, Outcome.FAILED
 
 
 @dataclass(slots=True)
@@ -74,16 +74,18 @@ def counted(totals: Totals, events: Iterable[Event]) -> Totals:
             calls += 1
         elif isinstance(event, CallEnded):
             maybe += event.maybe_billed
-            tokens_in += event.usage.tokens_in or 0
-            tokens_out += event.usage.tokens_out or 0
+            came_in, went_out, _, _ = event.usage
+            tokens_in += came_in or 0
+            tokens_out += went_out or 0
         elif isinstance(event, SeedEnded):
-            done += event.outcome is Outcome.DONE
-            rejected += event.outcome is Outcome.REJECTED
-            failed += event.outcome is Outcome.FAILED
+            outcome = event.outcome
+            done += outcome is _DONE
+            rejected += outcome is _REJECTED
+            failed += outcome is _FAILED
         elif isinstance(event, SeedReopened):
-            done -= event.was is Outcome.DONE
-            rejected -= event.was is Outcome.REJECTED
-            failed -= event.was is Outcome.FAILED
+            done -= event.was is _DONE
+            rejected -= event.was is _REJECTED
+            failed -= event.was is _FAILED
     return replace(
         totals,
         left=totals.seeds - done - rejected - failed,
@@ -132,9 +134,9 @@ def record_of(story: Story, reply: Reply | None, seed: Json) -> Record:
         For done seeds: id, answer and all that says where it came from. For others: id, class, reason and the last raw
         reply. Every record says whether its text was simulated.
     """
-    ended, call = story.ended, story.call
-    record: Record = {"id": story.key, "outcome": ended.outcome.value}
-    if ended.outcome is Outcome.DONE:
+    key, ended, call, started_utc, model_asked, fingerprint, simulated = story
+    record: Record = {"id": key, "outcome": str(ended.outcome)}
+    if ended.outcome is _DONE:
         record["answer"] = reply.text if reply else ""
         if reply and reply.reasoning:
             record["reasoning"] = reply.reasoning
@@ -143,28 +145,24 @@ def record_of(story: Story, reply: Reply | None, seed: Json) -> Record:
         record["last_reply"] = call.body.decode("utf-8", "replace") if call and call.body else None
         record["status"] = call.status if call else None
     record["seed"] = seed
-    record["model_asked"] = story.model_asked
+    record["model_asked"] = model_asked
     record["model_answered"] = call.model if call else ""
     record["finish_reason"] = call.finish_reason if call else ""
     record["usage"] = usage_fields(call.usage if call else NO_USAGE)
     record["attempts"] = ended.attempts
     record["tier"] = "worker"
     record["timings"] = {
-        "started_utc": round(story.started_utc, 3),
+        "started_utc": round(started_utc, 3),
         "ended_utc": round(ended.utc, 3),
         "call_s": round(ended.at - ended.started, 3),
     }
     record["request_id"] = call.request_id if call else ""
-    record["fingerprint"] = story.fingerprint
-    record["simulated"] = story.simulated
+    record["fingerprint"] = fingerprint
+    record["simulated"] = simulated
     return record
 
 
 def usage_fields(usage: Usage) -> dict[str, Json]:
     """Tokens as a record shows them; what is unknown is null, not 0."""
-    return {
-        "tokens_in": usage.tokens_in,
-        "tokens_out": usage.tokens_out,
-        "cached": usage.cached,
-        "reasoning": usage.reasoning,
-    }
+    tokens_in, tokens_out, cached, reasoning = usage
+    return {"tokens_in": tokens_in, "tokens_out": tokens_out, "cached": cached, "reasoning": reasoning}

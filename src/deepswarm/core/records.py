@@ -126,11 +126,12 @@ class Deadlines(NamedTuple):
 
 
 class HttpRequest(NamedTuple):
-    """What a transport sends: an address, headers without the key, and a body."""
+    """What a transport sends: an address, headers without the key, and a body; `method` is POST or GET."""
 
     url: str
     headers: Mapping[str, str]
     body: bytes
+    method: str = "POST"
 
 
 class HttpReply(NamedTuple):

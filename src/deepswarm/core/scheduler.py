@@ -20,9 +20,10 @@ CHUNK = 512
 
 
 class How(Enum):
-    """How a run can end."""
+    """How a run can end. `REFUSED`: the provider refused key, model or address before it served anything."""
 
     FINISHED = "finished"
+    REFUSED = "refused"
     PAUSED = "paused"
     INTERRUPTED = "interrupted"
 

@@ -39,6 +39,7 @@ def _key(part: str, meaning: str, default: Any = ..., **rules: Any) -> Any:
     return Field(default, description=meaning, json_schema_extra={"x-part": part}, **rules)
 
 
+_Seconds = Annotated[float, Field(gt=0, le=86_400)]
 _RangeText = Annotated[str, Field(pattern=RANGE, description="a range such as 1..100 or 0..100..5")]
 
 
@@ -74,6 +75,17 @@ class TaskSpec(BaseModel):
         OUTPUT, "Name of the environment variable that holds the key; 'none' for a server without keys.", None
     )
     worker_max_tokens: Annotated[int, Field(ge=1)] | None = _key(ASK, "Most tokens of one answer.", None)
+    worker_dialect: Literal["auto", "openai_chat", "deepseek", "openrouter", "vllm", "anthropic"] = _key(
+        ASK, "How the API wants to be spoken to: auto tells by its address.", AUTO
+    )
+    thinking: Literal["off", "low", "high", "max", "default"] = _key(
+        ASK, "How much the model thinks before it answers; default leaves it to the provider.", "default"
+    )
+    stream: bool | Literal["auto"] = _key(
+        PACE,
+        "Whether replies come in pieces, so that a call that hangs is found early: auto does so for long ones.",
+        AUTO,
+    )
     worker_params: dict[str, Json] = _key(ASK, "Further parameters of the request body, passed on as given.", {})
     multi_turn: Literal[False] = _key(ASK, "Whether a worker loops through conversation turns.", default=False)
     max_turns: Literal[1] = _key(ASK, "Most turns of a conversation.", 1)
@@ -95,10 +107,28 @@ class TaskSpec(BaseModel):
         PACE, "How many seeds a worker leases at once: auto, or a number.", AUTO
     )
     worker_retries: Annotated[int, Field(ge=0, le=100)] = _key(
-        PACE, "How often a seed is tried again after a failure; waiting for a limit costs none.", 3
+        PACE, "How often a seed is asked again after a reply that was no use (empty, cut short, refused).", 3
     )
-    call_timeout: Annotated[float, Field(gt=0, le=86_400)] = _key(
-        PACE, "Most seconds of one call, from connecting to its last byte.", 600.0
+    call_retries: Annotated[int, Field(ge=0, le=100)] = _key(
+        PACE, "How often a seed is tried again after a call that failed on the way; waiting for a limit costs none.", 6
+    )
+    call_timeout: _Seconds | Literal["auto"] = _key(
+        PACE,
+        "Most seconds of one call. auto: learnt from the calls so far; none for a stream while content comes.",
+        AUTO,
+    )
+    connect_timeout: _Seconds = _key(PACE, "Most seconds until there is a connection.", 15.0)
+    first_token_timeout: _Seconds | Literal["auto"] = _key(
+        PACE, "Most seconds until a streamed reply's first content; keep-alives do not count.", AUTO
+    )
+    stall_timeout: _Seconds = _key(PACE, "Most seconds between two pieces of content of a streamed reply.", 120.0)
+    seed_timeout: _Seconds = _key(
+        PACE, "Most seconds of all calls and back-offs of one seed; waits for limits do not count.", 7200.0
+    )
+    pause_limit: Annotated[float, Field(ge=0, le=864_000)] = _key(
+        PACE,
+        "Most seconds that a run pauses (balance, key, outage) and looks again, before it ends as resumable.",
+        1800.0,
     )
     output_dir: str = _key(
         OUTPUT, "Folder of the results; a relative path starts at the task file's folder.", "output/", min_length=1

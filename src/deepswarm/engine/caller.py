@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deepswarm.core.errors import CallError
+from deepswarm.core.deadlines import Patience
+from deepswarm.core.errors import CallError, Cut, Overloaded, TimedOut
 from deepswarm.core.events import CallEnded
-from deepswarm.core.records import Call, Deadlines, Reply
+from deepswarm.core.records import Assembler, Call, Deadlines, HttpReply, HttpRequest, Reply
 from deepswarm.dialects import Dialect
 from deepswarm.engine.clock import Clock
 from deepswarm.transports import Transport
@@ -21,6 +22,7 @@ class Called(NamedTuple):
 
     ended: CallEnded
     result: Reply | CallError
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Caller:
     dialect: Dialect
     transport: Transport
     url: str
-    deadlines: Deadlines
+    patience: Patience
     clock: Clock
 
     async def call(self, call: Call, number: int, seed: int) -> Called:
@@ -41,12 +43,19 @@ class Caller:
             number: The call's number in the journal.
             seed: The seed's number.
         """
+        dialect, patience = self.dialect, self.patience
+        left = self.clock.monotonic()
         try:
-            raw = await self.transport.send(self.dialect.encode(call, self.url), self.deadlines)
-            reply = self.dialect.decode(raw)
-        except CallError as error:
-            return Called(self._failed(number, seed, error), error)
+            request = dialect.encode(call, self.url)
+            assembler = dialect.assembler() if call.stream else None
+            raw = await self._sent(request, patience.of(stream=call.stream), assembler)
+            reply = dialect.decode(raw)
+        except CallError as raised:
+            error = _judged(raised)
+            ended = self._failed(number, seed, error)
+            return Called(ended, error, ended.at - left)
         utc, at = self.clock.now()
+        patience.saw(at - left, raw.first_s)
         ended = CallEnded(
             utc,
             at,
@@ -62,7 +71,21 @@ class Caller:
             reply.request_id,
             raw.body,
         )
-        return Called(ended, reply)
+        return Called(ended, reply, at - left)
+
+    async def _sent(self, request: HttpRequest, deadlines: Deadlines, assembler: Assembler | None) -> HttpReply:
+        """What came back; also of a stream that broke off after its answer was whole: it is paid for and here."""
+        try:
+            return await self.transport.send(request, deadlines, assembler)
+        except (Cut, TimedOut) as error:
+            if assembler is None or not error.body:
+                raise
+            broken = HttpReply(200, {}, error.body)
+            try:
+                self.dialect.decode(broken)
+            except CallError:
+                raise error from None
+            return broken
 
     def _failed(self, number: int, seed: int, error: CallError) -> CallEnded:
         utc, at = self.clock.now()
@@ -79,3 +102,10 @@ class Caller:
             request_id=error.request_id,
             body=error.body[:KEPT_BYTES],
         )
+
+
+def _judged(error: CallError) -> CallError:
+    """The error, or what it really is: a reply of nothing but keep-alives that breaks off was never begun."""
+    if isinstance(error, Cut) and error.body and not error.body.strip():
+        return Overloaded("the provider kept the call waiting, then closed it", body=error.body, maybe_billed=True)
+    return error

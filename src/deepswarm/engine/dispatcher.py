@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from deepswarm.core.errors import DeepSwarmError, DiskFull
-from deepswarm.core.events import CallEnded, CallStarted, Event
-from deepswarm.core.records import Json, Record, SeedRow
+from deepswarm.core.errors import CallError, DeepSwarmError, DiskFull
+from deepswarm.core.events import CallEnded, CallStarted, Event, RunPaused, RunResumed
+from deepswarm.core.health import Health, Paused, Sent
+from deepswarm.core.records import Json, Record, Reply, SeedRow
 from deepswarm.core.scheduler import CHUNK, How, Scheduler, Stop
 from deepswarm.engine.clock import Clock
+from deepswarm.engine.gate import Gate
 from deepswarm.journals import Journal
+from deepswarm.report.progress import duration
 
 
 class Lease(NamedTuple):
-    """A worker's claim on a seed, and the number of the call that is already written down for it."""
+    """A worker's claim on a seed, and the number of the call that is already written down for it.
+
+    `probe` says that this call is let through a pause, to see whether it is over.
+    """
 
     row: SeedRow
     payload: bytes
@@ -24,6 +30,7 @@ class Lease(NamedTuple):
     call: int
     started: float
     attempt: int
+    probe: bool = False
 
 
 class Finding(NamedTuple):
@@ -60,17 +67,27 @@ class Dispatcher:
 
     Attributes:
         watch: Is told every event after it became durable; it cannot steer.
+        say: Shows a line to whoever is looking.
     """
 
     journal: Journal
     seeds: SeedReader
     output: Output
     scheduler: Scheduler
+    health: Health
     clock: Clock
     watch: Callable[[Sequence[Event]], None]
+    say: Callable[[str], None]
     calls: int
-    not_before: float = 0.0
-    _stopping: asyncio.Event | None = None
+    gate: Gate = field(init=False)
+    _heard: asyncio.Event = field(default_factory=asyncio.Event)
+    _notes: list[Event] = field(default_factory=list)
+    _paused_at: float = 0.0
+    _models: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Make the gate that all workers pass."""
+        self.gate = Gate(self.health, self.scheduler, self.clock.monotonic, self._told, self._given_up)
 
     async def exchange(self, worker: int, finding: Finding) -> Lease | None:
         """Bring back what was found and take the next seed, in one durable step.
@@ -81,62 +98,114 @@ class Dispatcher:
         Returns:
             The next seed with its call already written down; None when there is nothing more to do.
         """
-        if self.not_before > self.clock.monotonic():
+        probe = False
+        if self.gate.closed:
             await self.close(finding)
             finding = NOTHING
-            await self._held()
+            probe = await self.gate.passed()
         opened = self._next(worker)
         if opened is None:
+            if probe:
+                self.gate.unused()
             await self.close(finding)
             return None
         row, payload, fields = opened
         self.calls += 1
         call = self.calls
         await self._write([*finding.events, self._intent(call, row, 1)], finding)
-        return Lease(row, payload, fields, call, self.clock.monotonic(), 1)
+        return await self._sendable(Lease(row, payload, fields, call, self.clock.monotonic(), 1, probe))
 
     async def close(self, finding: Finding) -> None:
         """Bring back what was found, without taking more."""
         if finding.events:
             await self._write(finding.events, finding)
 
-    async def again(self, lease: Lease, ended: CallEnded, seconds: float, attempt: int) -> Lease | None:
-        """Write the end of a call, wait, and write the intent of the next one for the same seed.
+    async def wait(self, ended: CallEnded, seconds: float) -> bool:
+        """Write the end of a call and wait: so many seconds, and until a call may start.
 
         Returns:
-            The lease for that call; None when the run stopped meanwhile, which leaves the seed as it was.
+            Whether the next call is a probe.
         """
         await self._write([ended], NOTHING)
-        await self.rest(seconds)
-        await self._held()
+        await self.gate.rest(seconds)
+        return await self.gate.passed()
+
+    async def again(self, lease: Lease, attempt: int, *, probe: bool) -> Lease | None:
+        """Write the intent of one more call for the same seed.
+
+        Returns:
+            The lease for that call; None when the run has stopped, which leaves the seed as it was.
+        """
         if self.scheduler.stopped is not None:
             return None
         self.calls += 1
         call = self.calls
         await self._write([self._intent(call, lease.row, attempt)], NOTHING)
-        return lease._replace(call=call, attempt=attempt, started=self.clock.monotonic())
+        started = self.clock.monotonic()
+        return await self._sendable(lease._replace(call=call, attempt=attempt, started=started, probe=probe))
 
-    def hold(self, seconds: float) -> None:
-        """Let no call start for so many seconds: the provider said so."""
-        self.not_before = max(self.not_before, self.clock.monotonic() + seconds)
+    def heard(self, lease: Lease, result: Reply | CallError) -> None:
+        """Take note of what became of a call: it says how the endpoint is."""
+        now = self.clock.monotonic()
+        call = Sent(lease.row.number, lease.started, lease.attempt, lease.probe)
+        if isinstance(result, CallError):
+            self.health.failed(result, call, now)
+            if self.health.refused is not None:
+                self.stop(How.REFUSED, self.health.refused)
+        else:
+            self.health.served(call, now)
+            if result.model not in self._models:
+                self._another_model(result.model)
+        self.gate.look()
+        self._heard.set()
 
-    async def rest(self, seconds: float) -> None:
-        """Wait, but not longer than until the run stops."""
-        if seconds <= 0 or self.scheduler.stopped is not None:
-            return
-        if self._stopping is None:
-            self._stopping = asyncio.Event()
+    def _another_model(self, model: str) -> None:
+        """A model's name that has not answered before: the first one is expected, every other one is worth a word."""
+        if self._models and model:
+            self.say(f"replies now also come from {model}; until now from {', '.join(sorted(self._models))}")
+        self._models.add(model)
+
+    async def contact(self, most_s: float) -> None:
+        """Wait until the first call has ended, but not longer than so many seconds."""
         try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+            async with asyncio.timeout(most_s):
+                await self._heard.wait()
         except TimeoutError:
             return
+
+    def noted(self) -> list[Event]:
+        """What happened to the run as a whole and is not written down yet."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def pause(self, error: CallError) -> None:
+        """Let nothing through but probes, for this reason."""
+        self.health.pause(error, self.clock.monotonic())
+        self.gate.look()
 
     def stop(self, how: How, why: str) -> None:
         """Start nothing new; what is in flight ends by itself."""
         self.scheduler.stop(Stop(how, why))
-        if self._stopping is not None:
-            self._stopping.set()
+        self.gate.wake()
+
+    def _told(self, paused: Paused | None) -> None:
+        """A pause begins, or ends: for the journal, with the next thing that is written, and for people."""
+        utc, now = self.clock.now()
+        if paused is None:
+            self._notes.append(RunResumed(utc, now, now - self._paused_at))
+            self.say(f"going on after {duration(now - self._paused_at)}")
+            return
+        self._paused_at = paused.since
+        wakes_utc = None if paused.wakes_at is None else utc + paused.wakes_at - now
+        self._notes.append(RunPaused(utc, now, paused.label, paused.why, wakes_utc))
+        again = f"one call tries again in {duration(paused.probe_at - now)}, then less and less often"
+        self.say(f"paused ({paused.label}): {paused.why}; {again}. No seed is lost")
+
+    def _given_up(self, paused: Paused) -> None:
+        """A pause lasts too long: end the run, so that it can go on later."""
+        wakes_at = paused.wakes_at
+        later = f"; try again in {duration(wakes_at - self.clock.monotonic())}" if wakes_at is not None else ""
+        self.stop(How.PAUSED, f"{paused.label}: {paused.why}{later}")
 
     def _next(self, worker: int) -> tuple[SeedRow, bytes, dict[str, Json]] | None:
         after = self.scheduler.wants
@@ -156,12 +225,21 @@ class Dispatcher:
         utc, at = self.clock.now()
         return CallStarted(utc, at, call, row.number, attempt)
 
-    async def _held(self) -> None:
-        while (wait := self.not_before - self.clock.monotonic()) > 0 and self.scheduler.stopped is None:
-            await self.rest(wait)
+    async def _sendable(self, lease: Lease) -> Lease | None:
+        """The lease, unless the run stopped or paused while its intent was being written: then that is taken back."""
+        if self.scheduler.stopped is None and (lease.probe or self.health.paused is None):
+            self.health.sending(lease.row.number, lease.started)
+            return lease
+        if lease.probe:
+            self.gate.unused()
+        why = "the run stopped, or paused, before it was sent"
+        unsent = CallEnded(*self.clock.now(), lease.call, lease.row.number, "unsent", why)
+        return await self.again(lease, lease.attempt, probe=await self.wait(unsent, 0.0))
 
     async def _write(self, events: Sequence[Event], finding: Finding) -> None:
         """Make events durable, then let output and watchers have them; those of the finding stand first."""
+        if self._notes:
+            events = [*events, *self.noted()]
         try:
             number = await self.journal.append(events)
         except DiskFull as full:

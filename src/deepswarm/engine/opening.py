@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from deepswarm.core.changes import Difference, differences, fingerprinted
+from deepswarm.core.deadlines import Wanted
 from deepswarm.core.errors import JournalMismatch, Problem, TaskFileError
 from deepswarm.core.identity import fingerprint
 from deepswarm.core.prompt import TemplateProblem
-from deepswarm.core.spec import ASK, TaskSpec
+from deepswarm.core.records import Call
+from deepswarm.core.spec import ASK, AUTO, TaskSpec
+from deepswarm.dialects import TABLE as DIALECTS
+from deepswarm.dialects import Dialect, dialect_for
 from deepswarm.doors import find
 from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.seeds import enrol
@@ -19,6 +23,9 @@ from deepswarm.journals.sqlite import SqliteJournal
 from deepswarm.sources.making import write_seeds
 from deepswarm.taskfile import TaskFile, resolve
 from deepswarm.tasks import TABLE, TaskType
+
+LONG_TOKENS: Final = 2000
+"""Answers that may be as long are streamed: at some 60 tokens a second they take half a minute."""
 
 
 def task_type_of(task: TaskFile) -> TaskType:
@@ -38,6 +45,34 @@ def task_type_of(task: TaskFile) -> TaskType:
 
 
 _HINT = "placeholders look like {{name}}; text that only looks like one goes into {% raw %}…{% endraw %}"
+
+
+def dialect_name_of(spec: TaskSpec) -> str:
+    """How the task's API wants to be spoken to; by its address, unless the task says it."""
+    return dialect_for(spec.worker_api_base) if spec.worker_dialect == AUTO else spec.worker_dialect
+
+
+def dialect_of(spec: TaskSpec) -> Dialect:
+    """The dialect of the task's API."""
+    dialect: Dialect = find("dialect", dialect_name_of(spec), DIALECTS)
+    return dialect
+
+
+def call_of(spec: TaskSpec) -> Call:
+    """What all calls of the task have in common; the messages come from the seeds."""
+    most = spec.worker_max_tokens
+    stream = (most is None or most >= LONG_TOKENS) if spec.stream == AUTO else bool(spec.stream)
+    return Call(spec.worker_model, (), most, spec.worker_params, spec.thinking, stream)
+
+
+def wanted_of(spec: TaskSpec) -> Wanted:
+    """The deadlines that the task names."""
+    return Wanted(
+        None if spec.call_timeout == AUTO else spec.call_timeout,
+        None if spec.first_token_timeout == AUTO else spec.first_token_timeout,
+        spec.stall_timeout,
+        spec.connect_timeout,
+    )
 
 
 def fingerprint_of(spec: TaskSpec) -> str:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from deepswarm.core import jsontext
 from deepswarm.core.errors import CallError
@@ -22,11 +21,11 @@ from deepswarm.journals import Journal
 
 RESULTS: Final = "results.jsonl"
 FAILED: Final = "failed.jsonl"
+_DONE: Final = Outcome.DONE.value
 _ENDS: Final = {RESULTS: frozenset({Outcome.DONE}), FAILED: frozenset({Outcome.FAILED, Outcome.REJECTED})}
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
+class _Mark(NamedTuple):
     """Up to where a file is whole: the journal's event, the file's bytes and lines."""
 
     event: int = 0
@@ -72,9 +71,7 @@ class _File:
             raise
         self.mark = _Mark(self._last, self.mark.size + len(text), self.mark.lines + len(self._lines))
         self._lines = []
-        self._journal.note(
-            self.name, json.dumps({"event": self.mark.event, "size": self.mark.size, "lines": self.mark.lines})
-        )
+        self._journal.note(self.name, json.dumps(self.mark._asdict()))
 
     def start_anew(self) -> None:
         """Empty the file: all lines come again from the journal."""
@@ -97,7 +94,7 @@ class ResultFiles:
 
     def add(self, record: Record, payload: bytes, event: int) -> None:
         """Take one record; every `checkpoint_every` of them are written together."""
-        file = self._results if record["outcome"] == Outcome.DONE.value else self._failed
+        file = self._results if record["outcome"] == _DONE else self._failed
         if file.add(line_of(record, payload), event) >= self._every:
             file.bring_up_to_date()
 

@@ -15,26 +15,37 @@ import json
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from deepswarm.core import calibrate
-from deepswarm.core.address import api_url
+from deepswarm.core.deadlines import Patience
 from deepswarm.core.errors import DeepSwarmError, DiskFull
 from deepswarm.core.events import CallEnded, Event, PaceChosen, RunEnded, RunStarted, SeedsChanged
-from deepswarm.core.records import Call, Deadlines, Outcome, Totals
+from deepswarm.core.health import Health
+from deepswarm.core.lessons import Lessons
+from deepswarm.core.records import Outcome, Totals
 from deepswarm.core.retry import Chance, RetryPolicy
 from deepswarm.core.scheduler import How, Scheduler, Stop
 from deepswarm.core.spec import TaskSpec
-from deepswarm.dialects import TABLE as DIALECTS
 from deepswarm.dialects import Dialect
-from deepswarm.doors import find
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.clock import Clock
 from deepswarm.engine.closing import check_filters, export_run, filter_run, filters_of
 from deepswarm.engine.dispatcher import Dispatcher, SeedReader
 from deepswarm.engine.folder import RunFolder
-from deepswarm.engine.opening import as_dict, check_same_task, fingerprint_of, read_seeds, task_type_of
+from deepswarm.engine.opening import (
+    as_dict,
+    call_of,
+    check_same_task,
+    dialect_name_of,
+    dialect_of,
+    fingerprint_of,
+    read_seeds,
+    task_type_of,
+    wanted_of,
+)
 from deepswarm.engine.output import ResultFiles
+from deepswarm.engine.preflight import balance_of, warnings
 from deepswarm.engine.seeds import SeedFile, lines_of
 from deepswarm.engine.shutdown import Interrupts
 from deepswarm.engine.worker import Job, work
@@ -47,6 +58,10 @@ from deepswarm.taskfile import TaskFile, resolve
 from deepswarm.tasks import TaskType
 from deepswarm.transports import Transport
 from deepswarm.version import VERSION
+
+FIRST_CONTACT_S: Final = 5.0
+"""Most seconds that the other workers wait for the first one's first answer, unless the task says how far apart they
+start: a wrong key should cost one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +136,7 @@ def run(
             journal, spec, simulated=provider.simulated, accept_changes=wishes.accept_changes, folder=folder
         )
         enrolment = read_seeds(journal, task, folder, kind.names, wishes.total, accepted, screen.say)
-        dialect: Dialect = find("dialect", "openai_chat", DIALECTS)
+        dialect = dialect_of(spec)
         output = ResultFiles(folder.path, journal, dialect, spec.checkpoint_every)
         stack.callback(output.close)
         if wishes.retry_failed:
@@ -161,19 +176,29 @@ class Dispatch:
         before = self.journal.totals()
         progress = Progress(before.seeds, before, clock.monotonic())
         dispatcher = Dispatcher(
-            self.journal, self.seeds, self.output, Scheduler(), clock, progress.watch, calls=before.calls
+            self.journal,
+            self.seeds,
+            self.output,
+            Scheduler(),
+            Health(self.spec.pause_limit),
+            clock,
+            progress.watch,
+            self.screen.say,
+            calls=before.calls,
         )
         transport = self.provider.connect()
-        caller = Caller(self.dialect, transport, api_url(self.spec), Deadlines(self.spec.call_timeout), clock)
+        patience = Patience(wanted_of(self.spec), self.spec.seed_timeout)
+        caller = Caller(self.dialect, transport, self.dialect.address(self.spec.worker_api_base), patience, clock)
+        longest_s = patience.of(stream=call_of(self.spec).stream).total_s
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(self.journal.keep())
             follower = group.create_task(self.screen.follow(progress, clock.monotonic))
             serving = group.create_task(self._serve(dispatcher, caller, progress, enrolment))
-            with Interrupts(dispatcher, serving, self.screen.say, self.spec.call_timeout):
+            with Interrupts(dispatcher, serving, self.screen.say, longest_s):
                 await asyncio.wait({serving})
             stopped = dispatcher.scheduler.stopped or Stop(How.FINISHED, "")
             self.journal.writers = 1
-            await self._end(clock, stopped, left_at_once=serving.cancelled())
+            await self._end(dispatcher, stopped, left_at_once=serving.cancelled())
             keeper.cancel()
             follower.cancel()
         await transport.close()
@@ -188,13 +213,20 @@ class Dispatch:
         left = self.journal.totals().left
         if not left:
             return
+        for check in warnings(spec, dialect_name_of(spec)):
+            self.screen.say(f"{check.verdict.value}: {check.what}; {check.hint}")
+        balance = await balance_of(caller.dialect, caller.url, caller.transport)
+        if balance is not None:
+            self.screen.say(f"balance: {balance.amount:,.2f} {balance.currency}")
         job = Job(
             self.kind,
-            Call(spec.worker_model, (), spec.worker_max_tokens, spec.worker_params),
-            RetryPolicy(spec.worker_retries),
+            call_of(spec),
+            RetryPolicy(spec.call_retries, spec.worker_retries, seed_s=spec.seed_timeout),
+            Lessons(),
             fingerprint_of(spec),
             self.provider.simulated,
             self.around.chance,
+            self.screen.say,
         )
         wish = calibrate.Wish(
             None if spec.workers == "auto" else spec.workers,
@@ -203,7 +235,7 @@ class Dispatch:
         )
         measured = None
         if calibrate.needs_calibration(wish) and left > 1:
-            await work(0, job, dispatcher, caller, most=1)
+            await _lane(0, 0.0, job, dispatcher, caller, most=1)
             measured = progress.call_s
         pace = calibrate.pace(wish, left, measured, self.around.connections)
         await self.journal.append([PaceChosen(*clock.now(), pace.workers, pace.stagger_s, pace.batch_size, pace.why)])
@@ -213,6 +245,8 @@ class Dispatch:
         async with asyncio.TaskGroup() as workers:
             for number in range(pace.workers):
                 workers.create_task(_lane(number, pace.stagger_s, job, dispatcher, caller))
+                if not number and wish.stagger_s is None:
+                    await dispatcher.contact(FIRST_CONTACT_S)
 
     def _opening(self, clock: Clock, enrolment: Enrolment | None) -> list[Event]:
         """What is known when the run begins; calls that a crash left open may have been billed."""
@@ -233,13 +267,15 @@ class Dispatch:
             for call in self.journal.open_calls()
         ]
 
-    async def _end(self, clock: Clock, stopped: Stop, *, left_at_once: bool) -> None:
+    async def _end(self, dispatcher: Dispatcher, stopped: Stop, *, left_at_once: bool) -> None:
         """Write down how it ended; on a full disk the journal simply ends before that."""
+        clock = dispatcher.clock
         try:
             if left_at_once:
                 await self.journal.append([])  # what came in before is written first: those calls have an end
                 await self.journal.append(self._lost(clock, "the user left while it was under way"))
-            await self.journal.append([RunEnded(*clock.now(), self.journal.sessions(), stopped.how.value, stopped.why)])
+            ended = RunEnded(*clock.now(), self.journal.sessions(), stopped.how.value, stopped.why)
+            await self.journal.append([*dispatcher.noted(), ended])
             self.output.finish()
             self.journal.flush()
         except (DiskFull, OSError) as error:
@@ -263,13 +299,17 @@ class Dispatch:
         )
 
 
-async def _lane(number: int, stagger_s: float, job: Job, dispatcher: Dispatcher, caller: Caller) -> None:
+async def _lane(
+    number: int, stagger_s: float, job: Job, dispatcher: Dispatcher, caller: Caller, most: int | None = None
+) -> None:
     """A worker, after its turn in the stagger has come."""
-    await dispatcher.rest(number * stagger_s)
+    await dispatcher.gate.rest(number * stagger_s)
     dispatcher.journal.writers += 1
+    dispatcher.health.lanes += 1
     try:
-        await work(number, job, dispatcher, caller)
+        await work(number, job, dispatcher, caller, most)
     finally:
+        dispatcher.health.lanes -= 1
         dispatcher.journal.writers -= 1
 
 

@@ -94,8 +94,8 @@ def enrol(
     known = json.loads(journal.noted(_STAMP) or "{}")
     read, ended = known.pop("read", 0), known.pop("ended", False)
     same = known == stamp
+    journal.select(total)
     if same and (ended or (total is not None and read >= total)):
-        journal.select(total)
         return None
     reading = _Reading(path, spool, names, total if same or not known else None)
     try:
@@ -106,7 +106,6 @@ def enrol(
     finally:
         reading.close()
     journal.note(_STAMP, json.dumps({**stamp, "read": reading.count, "ended": reading.ended}))
-    journal.select(total)
     return enrolment
 
 
@@ -153,32 +152,36 @@ class _Reading:
             TaskFileError: At the end, with all problems: what was taken in so far must not stay.
         """
         self.ended = True
+        most = self._most
+        count = 0
         for seed in read_seeds(self._path):
             if isinstance(seed, Problem):
                 self._note(seed)
                 continue
-            if self.count == self._most:
+            if count == most:
                 self.ended = False
                 break
-            self.count += 1
+            count += 1
             row = self._row(seed)
             if row is not None:
                 yield row
+        self.count = count
         if problems := self.summed_up():
             raise TaskFileError(problems)
 
     def _row(self, seed: Seed) -> Incoming | None:
-        fields = seed.fields
-        if not self._names <= fields.keys():
+        fields, place, size, line = seed
+        if not self._names.issubset(fields):
             self._miss(seed)
             return None
         try:
             key, content = given_id(fields), content_of(fields)
         except ValueError as error:
-            self._note(Problem(str(error), str(self._path), seed.line))
+            self._note(Problem(str(error), str(self._path), line))
             return None
-        place, size = (seed.place, seed.size) if self._spool is None else self._write(fields, self._spool)
-        return Incoming(key, content, place, size, seed.line)
+        if self._spool is not None:
+            place, size = self._write(fields, self._spool)
+        return Incoming(key, content, place, size, line)
 
     def _write(self, fields: dict[str, Json], spool: BinaryIO) -> tuple[int, int]:
         line = dumps(fields)

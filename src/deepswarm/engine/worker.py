@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Final
 
-from deepswarm.core.errors import AnswerError, CallError, DiskFull
+from deepswarm.core.asking import Change, changed, possible
+from deepswarm.core.errors import AnswerError, CallError, DiskFull, Disposition
 from deepswarm.core.events import CallEnded, SeedEnded
 from deepswarm.core.ledger import Story, record_of
+from deepswarm.core.lessons import Lessons
 from deepswarm.core.prompt import TemplateProblem
 from deepswarm.core.records import Call, Outcome, Reply
-from deepswarm.core.retry import GiveUp, Pause, Retry, RetryPolicy, Tried, Wait, decide
-from deepswarm.core.scheduler import How
+from deepswarm.core.retry import Decision, GiveUp, Retry, RetryPolicy, Tried, Wait, decide
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.dispatcher import NOTHING, Dispatcher, Finding, Lease
 from deepswarm.tasks import TaskType
+
+RECENTLY_S: Final = 60.0
+"""An endpoint that served somebody so many seconds before a seed began to fail counts as one that serves."""
+SECOND_OPINION_S: Final = 1.0
+"""Before a seed asks again after an answer that would pause the run, had another seed got it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +32,11 @@ class Job:
     task: TaskType
     call: Call
     policy: RetryPolicy
+    lessons: Lessons
     fingerprint: str
     simulated: bool
     chance: Callable[[], float]
+    say: Callable[[str], None]
 
 
 async def work(number: int, job: Job, dispatcher: Dispatcher, caller: Caller, most: int | None = None) -> None:
@@ -50,33 +60,64 @@ async def work(number: int, job: Job, dispatcher: Dispatcher, caller: Caller, mo
 async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) -> Finding:
     """Bring one seed to its end: as many calls as it takes, one path for the first and the tenth."""
     try:
-        call = Call(job.call.model, job.task.open(lease.fields), job.call.max_tokens, job.call.params)
+        call = job.lessons.first(job.call, job.task.open(lease.fields))
     except TemplateProblem as problem:
         return _ended(lease, job, dispatcher, None, "template", str(problem))
-    tried = Tried(widened=call.max_tokens is None)
+    health = dispatcher.health
+    tried: Tried | None = None
+    failing_since = math.inf
     current: Lease | None = lease
     while current is not None:
         lease = current
-        ended, result = await caller.call(call, lease.call, lease.row.number)
+        ended, result, call_s = await caller.call(call, lease.call, lease.row.number)
+        outages = health.outages
+        dispatcher.heard(lease, result)
         if isinstance(result, Reply):
             return _answered(lease, job, dispatcher, ended, result)
-        decision = decide(result, tried, job.policy, job.chance)
-        if isinstance(decision, GiveUp):
-            return _ended(lease, job, dispatcher, ended, result.label, str(result))
-        if isinstance(decision, Pause):
-            dispatcher.stop(How.PAUSED, _why(result))
-            return Finding((ended,))
-        if isinstance(decision, Wait):
-            tried = tried.after(decision)
-            if decision.shared:
-                dispatcher.hold(decision.seconds)
-        elif isinstance(decision, Retry):
-            tried = replace(tried, failures=tried.failures + 1)
-            if decision.room > 1 and call.max_tokens is not None:
-                call = call._replace(max_tokens=call.max_tokens * decision.room)
-                tried = replace(tried, widened=True)
-        current = await dispatcher.again(lease, ended, decision.seconds, tried.failures + 1)
+        failing_since = min(failing_since, ended.at)
+        tried = Tried(changes=possible(call)) if tried is None else tried
+        alike = health.alike if health.served_at >= failing_since - RECENTLY_S else None
+        decision = decide(result, tried, job.policy, job.chance, call_s=call_s, alike=alike)
+        charged = health.charged(result)
+        if isinstance(decision, GiveUp) and charged:
+            return _ended(
+                lease, job, dispatcher, ended, decision.label or result.label, _reason(decision, result, tried)
+            )
+        call = _asked(call, decision, result, job)
+        probe = await dispatcher.wait(ended, _seconds(decision, result, dispatcher))
+        if charged and health.outages == outages:  # a failure before an outage was part of it
+            tried = tried.after(decision, result, call_s)
+        current = await dispatcher.again(lease, tried.attempts + 1, probe=probe)
     return NOTHING
+
+
+def _asked(call: Call, decision: Decision, error: CallError, job: Job) -> Call:
+    """The next call: the same one, or asked otherwise."""
+    if not isinstance(decision, Retry) or decision.change is Change.NONE:
+        return call
+    if job.lessons.learn(error, decision.change):
+        job.say(f"several seeds were {error.label}: from now on all are asked {decision.change.value}")
+    return changed(call, decision.change)
+
+
+def _seconds(decision: Decision, error: CallError, dispatcher: Dispatcher) -> float:
+    """How long to wait; what holds for all workers is passed on to them."""
+    if isinstance(decision, Wait | Retry):
+        if isinstance(decision, Wait) and decision.shared:
+            dispatcher.gate.hold(decision.seconds)
+        return decision.seconds
+    if error.disposition is not Disposition.PAUSE:
+        dispatcher.pause(error)
+    return SECOND_OPINION_S
+
+
+def _reason(decision: GiveUp, error: CallError, tried: Tried) -> str:
+    """Why a seed failed, in words."""
+    if decision.label == "deterministic":
+        return f"{tried.alike + 1} times the same while other seeds were served: {error}"
+    if decision.label == "out_of_time":
+        return f"its time (seed_timeout) is used up; at last: {error}"
+    return str(error)
 
 
 def _answered(lease: Lease, job: Job, dispatcher: Dispatcher, ended: CallEnded, reply: Reply) -> Finding:
@@ -132,16 +173,3 @@ def _finding(
         unsent = CallEnded(utc, at, lease.call, row.number, "unsent", reason)
         return Finding((unsent, seed_ended), record_of(story, reply, None), lease.payload)
     return Finding((ended, seed_ended), record_of(story, reply, None), lease.payload)
-
-
-def _why(error: CallError) -> str:
-    """What stopped the run, and what the user can do about it."""
-    advice = {
-        "unauthorized": "check the API key",
-        "out_of_funds": "top up the account",
-        "no_such_model": "check worker_model and worker_api_base",
-        "disconnected": "check worker_api_base and the network",
-        "timed_out": "check worker_api_base and the network",
-        "throttled": "the provider refused for too long; fewer workers, or later",
-    }
-    return f"{error}: {advice.get(error.label, 'see the provider')}"

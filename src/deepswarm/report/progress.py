@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from deepswarm.core.events import CallEnded, CallStarted, Event, SeedEnded
+from deepswarm.core.events import CallEnded, CallStarted, Event, RunPaused, RunResumed, SeedEnded
 from deepswarm.core.records import Outcome, Totals
 
 WINDOW_S = 60.0
@@ -24,6 +24,8 @@ class Progress:
         total: Seeds of this run.
         before: What was done, rejected and failed when this process took the run up.
         started: When this process took it up, seconds on the loop's clock.
+        calls: Calls that were sent and have ended.
+        paused: The pause under way; None while the run runs.
         call_s: Duration of the call that ended last; `longest_s` is that of the longest one so far.
     """
 
@@ -42,6 +44,7 @@ class Progress:
     failures: Counter[str] = field(default_factory=Counter)
     call_s: float = 0.0
     longest_s: float = 0.0
+    paused: RunPaused | None = None
     _called_s: float = 0.0
     _open: dict[int, float] = field(default_factory=dict)
     _marks: deque[tuple[float, int, int]] = field(default_factory=deque)
@@ -56,15 +59,23 @@ class Progress:
                 self._call_ended(event)
             elif isinstance(event, SeedEnded):
                 self._seed_ended(event)
+            elif isinstance(event, RunPaused):
+                self.paused = event
+            elif isinstance(event, RunResumed):
+                self.paused = None
 
     def _call_ended(self, event: CallEnded) -> None:
         self.in_flight -= 1
+        if event.label == "unsent":
+            self._open.pop(event.call, None)
+            return
         self.calls += 1
-        self.call_s = event.at - self._open.pop(event.call, event.at)
-        self.longest_s = max(self.longest_s, self.call_s)
-        self._called_s += self.call_s
-        self.tokens_in += event.usage.tokens_in or 0
-        self.tokens_out += event.usage.tokens_out or 0
+        self.call_s = call_s = event.at - self._open.pop(event.call, event.at)
+        self.longest_s = max(self.longest_s, call_s)
+        self._called_s += call_s
+        tokens_in, tokens_out, _, _ = event.usage
+        self.tokens_in += tokens_in or 0
+        self.tokens_out += tokens_out or 0
         self.maybe_billed += event.maybe_billed
         if event.label != "ok":
             self.problems[event.label] += 1
@@ -72,12 +83,12 @@ class Progress:
     def _seed_ended(self, event: SeedEnded) -> None:
         if event.outcome is Outcome.DONE:
             self.done += 1
-        elif event.outcome is Outcome.REJECTED:
+            return
+        if event.outcome is Outcome.REJECTED:
             self.rejected += 1
         else:
             self.failed += 1
-        if event.outcome is not Outcome.DONE:
-            self.failures[event.label] += 1
+        self.failures[event.label] += 1
 
     @property
     def ended(self) -> int:
@@ -132,6 +143,8 @@ class Progress:
         """One line for where there is no terminal."""
         seeds, tokens = self.rates(now)
         parts = [f"{self.ended:,}/{self.total:,} ended", f"{self.in_flight:,} in flight"]
+        if self.paused is not None:
+            parts.append(f"paused for {duration(now - self.paused.at)} ({self.paused.label})")
         parts += [f"{seeds:.3g} seeds/s", f"{tokens:,.0f} tokens/s"]
         parts += [f"{count:,} failed: {label}" for label, count in self.failures.most_common(4)]
         parts += [f"{count:,} calls {label}" for label, count in self.problems.most_common(3)]

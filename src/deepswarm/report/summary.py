@@ -43,7 +43,9 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0 every seed was answered; 1 some failed; 75 paused; 130 interrupted."""
+        """0 every seed was answered; 1 some failed; 2 refused before any answer; 75 paused; 130 interrupted."""
+        if self.how is How.REFUSED:
+            return 2
         if self.how is How.PAUSED:
             return 75
         if self.how is How.INTERRUPTED:

@@ -1,4 +1,4 @@
-"""The bytes of replies, in the format of OpenAI chat completions, as DeepSeek writes it.
+"""The replies of a provider that are no answers: errors, lists, and the pages of gateways.
 
 Source: api-docs.deepseek.com/api/create-chat-completion and /quick_start/error_codes (November 2026).
 """
@@ -9,12 +9,16 @@ from typing import Final, NamedTuple
 
 from deepswarm.core import jsontext
 from deepswarm.core.records import HttpReply
-from deepswarm.simulator.asked import Asked
 
 CREATED: Final = 1_760_000_000
 """When every answer claims to have been made, seconds since 1970: a constant, so that equal answers are equal bytes."""
 
-_SERVER: Final = {"server": "deepswarm-simulator", "content-type": "application/json"}
+JSON_HEADERS: Final = {"server": "deepswarm-simulator", "content-type": "application/json"}
+_STREAMS: Final = {
+    "server": "deepswarm-simulator",
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+}
 _PAGES: Final = {"server": "deepswarm-simulator", "content-type": "text/html"}
 _PAGE: Final = (
     "<html>\r\n<head><title>{status} {reason}</title></head>\r\n<body>\r\n"
@@ -32,11 +36,15 @@ class Said(NamedTuple):
 
 
 ERRORS: Final = {
+    302: Said("Found", "redirect", None),
     400: Said("Content Exists Risk", "invalid_request_error", "invalid_request_error"),
     401: Said("Authentication Fails (no such user)", "authentication_error", "invalid_request_error"),
     402: Said("Insufficient Balance", "unknown_error", "invalid_request_error"),
     403: Said("The key has no access to this model", "permission_error", "permission_denied"),
     404: Said("The model does not exist", "invalid_request_error", "model_not_found"),
+    408: Said("The request took too long", "timeout", None),
+    409: Said("The request conflicts with another one", "conflict", None),
+    410: Said("The model has reached its end of life", "invalid_request_error", "model_not_found"),
     413: Said("Request too large", "invalid_request_error", "request_too_large"),
     422: Said("Invalid parameters", "invalid_request_error", "invalid_request_error"),
     429: Said("Rate limit reached", "rate_limit_error", "rate_limit_exceeded"),
@@ -47,69 +55,43 @@ ERRORS: Final = {
     529: Said("Overloaded", "overloaded_error", None),
 }
 """What an error says unless the law has other words. 400 is DeepSeek's refusal of a risky prompt."""
-_OTHER: Final = Said("The request failed", "simulated_error", None)
-
-
-def completion(asked: Asked, request_id: str, content: str, finish_reason: str, tokens_out: int) -> HttpReply:
-    """A 200 with one choice. It has no `logprobs`, which would be null: `jsontext` looks twice at values with one."""
-    return ok(
-        {
-            "id": request_id,
-            "object": "chat.completion",
-            "created": CREATED,
-            "model": asked.model,
-            "choices": [
-                {
-                    "index": 0,
-                    "message": {"role": "assistant", "content": content},
-                    "finish_reason": finish_reason,
-                }
-            ],
-            "usage": {
-                "prompt_tokens": asked.tokens_in,
-                "completion_tokens": tokens_out,
-                "total_tokens": asked.tokens_in + tokens_out,
-                "prompt_tokens_details": {"cached_tokens": 0},
-                "completion_tokens_details": {"reasoning_tokens": 0},
-            },
-            "system_fingerprint": "fp_simulated",
-        },
-        request_id,
-    )
+OTHER: Final = Said("The request failed", "simulated_error", None)
 
 
 def ok(value: object, request_id: str) -> HttpReply:
     """A 200 that holds a JSON value."""
-    return HttpReply(200, {**_SERVER, "x-request-id": request_id}, jsontext.dumps(value))
+    return HttpReply(200, {**JSON_HEADERS, "x-request-id": request_id}, jsontext.dumps(value))
 
 
-def error(status: int, *, message: str = "", code: str = "", retry_after_s: float | None = None) -> HttpReply:
+def stream_headers(request_id: str) -> dict[str, str]:
+    """The headers of a streamed 200."""
+    return {**_STREAMS, "x-request-id": request_id}
+
+
+def error(status: int, *, message: str = "", code: str = "") -> HttpReply:
     """An error with a JSON body; words that are not given are those of ERRORS."""
-    said = ERRORS.get(status, _OTHER)
+    said = ERRORS.get(status, OTHER)
     body = {"error": {"message": message or said.message, "type": said.type, "param": None, "code": code or said.code}}
-    return HttpReply(status, {**_SERVER, **_retry_after(retry_after_s)}, jsontext.dumps(body))
+    return HttpReply(status, JSON_HEADERS, jsontext.dumps(body))
 
 
-def over_cap(in_flight: int, cap: int, retry_after_s: float | None) -> HttpReply:
-    """The 429 of a concurrency limit, which states the numbers in its text and nowhere else.
-
-    Source: a body of DeepSeek's as reported in github.com/tarigelamin1997/jobfetcher/pull/42 (2 September 2026).
-    """
-    message = f"Your current concurrency is {in_flight}, which exceeds your concurrency limit of {cap}."
-    return error(429, message=message, retry_after_s=retry_after_s)
-
-
-def page(status: int, retry_after_s: float | None = None) -> HttpReply:
+def page(status: int) -> HttpReply:
     """An HTML page, as gateways in front of a provider send it."""
-    reason = "OK" if status == 200 else ERRORS.get(status, _OTHER).message
+    reason = "OK" if status == 200 else ERRORS.get(status, OTHER).message
     body = _PAGE.format(status=status, reason=reason).encode()
-    return HttpReply(status, {**_PAGES, **_retry_after(retry_after_s)}, body)
+    return HttpReply(status, _PAGES, body)
 
 
-def nothing(status: int, retry_after_s: float | None = None) -> HttpReply:
+def nothing(status: int) -> HttpReply:
     """A reply without a body."""
-    return HttpReply(status, {**_SERVER, **_retry_after(retry_after_s)}, b"")
+    return HttpReply(status, JSON_HEADERS, b"")
 
 
-def _retry_after(seconds: float | None) -> dict[str, str]:
-    return {} if seconds is None else {"retry-after": f"{seconds:g}"}
+def balance(left_usd: float) -> HttpReply:
+    """What is left on the account, in DeepSeek's form.
+
+    Source: api-docs.deepseek.com/api/get-user-balance (November 2026); amounts are text.
+    """
+    amount = f"{max(0.0, left_usd):.2f}"
+    info = {"currency": "USD", "total_balance": amount, "granted_balance": "0.00", "topped_up_balance": amount}
+    return ok({"is_available": left_usd > 0.0, "balance_infos": [info]}, "balance")

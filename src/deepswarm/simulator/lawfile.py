@@ -1,7 +1,8 @@
 """TOML text -> frozen dataclasses, with every problem at once.
 
-A class declares the keys of its table as fields made by `number`, `whole`, `rate`, `choice`, `text`, `names`, `table`
-and `tables`; a field made otherwise is no key. Cross-checks stand in a method `check()` that yields (key, what).
+A class declares the keys of its table as fields made by `number`, `whole`, `rate`, `flag`, `choice`, `text`, `names`,
+`wholes`, `table` and `tables`; a field made otherwise is no key. Cross-checks stand in a method `check()` that yields
+(key, what).
 """
 
 from __future__ import annotations
@@ -38,9 +39,14 @@ def rate(default: float) -> Any:
     return number(default, high=1.0)
 
 
-def whole(default: int, *, low: int = 0, high: int = 1 << 40) -> Any:
+def whole(default: int | None, *, low: int = 0, high: int = 1 << 40) -> Any:
     """A key that holds a whole number, low <= number <= high."""
     return _key(default, lambda value: _whole(value, low, high))
+
+
+def flag(*, default: bool) -> Any:
+    """A key that holds true or false."""
+    return _key(default, _flag)
 
 
 def text(default: str) -> Any:
@@ -101,6 +107,12 @@ def _number(value: Any, low: float, high: float) -> float:
 def _whole(value: Any, low: int, high: int) -> int:
     if type(value) is not int or not low <= value <= high:
         raise _Wrong(f"must be a whole number from {low} up, not {value!r}")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong(f"must be true or false, not {value!r}")
     return value
 
 
@@ -228,9 +240,10 @@ def _line_of(source: str, path: Path) -> int:
     for line, content in enumerate(source.splitlines(), start=1):
         if header := _HEADER.match(content):
             name = header[2]
+            at = tuple(name.split("."))
             if header[1] == "[[":
                 seen[name] = seen.get(name, -1) + 1
-            at = (name, seen[name]) if header[1] == "[[" else (name,)
+                at = (*at, seen[name])
             if at == path:
                 return line
         elif (assigned := _ASSIGNMENT.match(content)) and (*at, assigned[1]) == path:

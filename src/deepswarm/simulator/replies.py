@@ -9,7 +9,7 @@ email, uri, uuid), $ref within the schema, allOf, and the first branch of anyOf 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,10 +56,17 @@ _FORMATS: Final = {
 }
 
 
-def text_reply(tokens: int, mark: str, draws: Draws) -> str:
-    """The mark and then sentences, about `tokens` tokens in all (a sentence counts as eight)."""
+def text_reply(tokens: int, mark: str, draws: Draws, purpose: bytes = b"sentences") -> str:
+    """The mark and then sentences, about `tokens` tokens in all (a sentence counts as eight).
+
+    Args:
+        tokens: 1 or more.
+        mark: What the text starts with.
+        draws: The attempt's chance.
+        purpose: Of the draw, so that an attempt can hold more than one text.
+    """
     count = max(1, tokens // _TOKENS_PER_SENTENCE)
-    return " ".join([mark, *map(_SENTENCES.__getitem__, draws.octets(count, b"sentences"))])
+    return " ".join([mark, *map(_SENTENCES.__getitem__, draws.octets(count, purpose))])
 
 
 def json_reply(schema: Mapping[str, Json], law: ReplyLaw, mark: str, draws: Draws) -> str:
@@ -77,17 +84,47 @@ def json_reply(schema: Mapping[str, Json], law: ReplyLaw, mark: str, draws: Draw
 
 def with_defect(text: str, law: ReplyLaw, chance: float) -> str:
     """The JSON text as models spoil it, in the shares that the law gives; `chance` in [0, 1) chooses."""
-    fenced, prose = law.fenced, law.fenced + law.prose
-    comma = prose + law.trailing_comma
-    if chance < fenced:
-        return f"```json\n{text}\n```"
-    if chance < prose:
-        return f"Here is the JSON you asked for:\n\n{text}\n\nLet me know if you need anything else."
-    if chance < comma:
-        return f"{text[:-1]},{text[-1]}" if text[-1] in "]}" and len(text) > len("{}") else f"{text},"
-    if chance < comma + law.truncated:
-        return text[: max(1, len(text) * 2 // 3)]
+    reached = 0.0
+    for defect in ("fenced", "prose", "trailing_comma", "truncated"):
+        reached += getattr(law, defect)
+        if chance < reached:
+            return spoiled(text, defect)
     return text
+
+
+def spoiled(text: str, defect: str) -> str:
+    """JSON text with one of the defects in SPOILERS."""
+    return SPOILERS[defect](text)
+
+
+def _with_trailing_comma(text: str) -> str:
+    return f"{text[:-1]},{text[-1]}" if text[-1] in "]}" and len(text) > len("{}") else f"{text},"
+
+
+def _with_nan(text: str) -> str:
+    """One more value, which is no JSON."""
+    if text[-1] not in "]}" or len(text) <= len("{}"):
+        return "NaN"
+    more = "NaN" if text[-1] == "]" else '"more":NaN'
+    return f"{text[:-1]},{more}{text[-1]}"
+
+
+def _without_a_quote(text: str) -> str:
+    at = text.rfind('"')
+    return f"{text[:at]}{text[at + 1 :]}" if at >= 0 else f'"{text}'
+
+
+SPOILERS: Final[Mapping[str, Callable[[str], str]]] = {
+    "fenced": lambda text: f"```json\n{text}\n```",
+    "prose": lambda text: f"Here is the JSON you asked for:\n\n{text}\n\nLet me know if you need anything else.",
+    "trailing_comma": _with_trailing_comma,
+    "truncated": lambda text: text[: max(1, len(text) * 2 // 3)],
+    "single_quotes": lambda text: text.replace('"', "'"),
+    "nan": _with_nan,
+    "double_encoded": lambda text: jsontext.dumps(text).decode(),
+    "missing_quote": _without_a_quote,
+}
+"""What models make of JSON, by name."""
 
 
 @dataclass(slots=True)

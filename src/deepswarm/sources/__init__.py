@@ -21,7 +21,6 @@ suite in `testing/suites/source.py`.
 
 from __future__ import annotations
 
-import difflib
 import stat
 import zlib
 from collections.abc import Iterator
@@ -169,6 +168,8 @@ def _near(path: Path) -> str:
         names = sorted(entry.name for entry in path.parent.iterdir())
     except OSError:
         return f"there is no folder {path.parent} either; name another file: seeds_file, {make}"
+    import difflib
+
     near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.6)
     near = (
         near or [name for name in names if Path(name.removesuffix(".gz")).suffix.lower() in {".jsonl", ".ndjson"}][:3]

@@ -41,7 +41,8 @@ def parse(line: bytes) -> dict[str, Json]:
     Raises:
         ValueError: If it holds none.
     """
-    return fields_of(loads(line, MOST_DEPTH))
+    value = loads(line, MOST_DEPTH)
+    return value if type(value) is dict else fields_of(value)
 
 
 def _hint(line: bytes) -> str:

@@ -6,14 +6,12 @@ The file appears whole or not at all, and one that is there is never lost: it is
 from __future__ import annotations
 
 import contextlib
-import filecmp
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from deepswarm.core.combine import problems, seeds_of
 from deepswarm.core.errors import Problem, TaskFileError
 from deepswarm.core.jsontext import dumps_line
 from deepswarm.core.spec import SeedsSection
@@ -68,6 +66,8 @@ def write_lines(section: SeedsSection, file: BinaryIO) -> int:
     Raises:
         TaskFileError: If they cannot be made: nothing has been written then, unless a template failed on some values.
     """
+    from deepswarm.core.combine import problems, seeds_of
+
     found = problems(section)
     if found:
         raise TaskFileError(found)
@@ -101,6 +101,8 @@ def _put(section: SeedsSection, new: Path, path: Path, *, replace: bool) -> Made
         file.flush()
         os.fsync(file.fileno())
     if path.exists():
+        import filecmp
+
         if filecmp.cmp(new, path, shallow=False):
             return Made(count, unchanged=True)
         if not replace:

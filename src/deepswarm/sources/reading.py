@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -30,7 +29,11 @@ def is_packed(path: Path) -> bool:
 
 def opened(path: Path) -> BinaryIO:
     """The file's bytes, uncompressed."""
-    return cast("BinaryIO", gzip.open(path)) if is_packed(path) else path.open("rb", buffering=1 << 18)
+    if not is_packed(path):
+        return path.open("rb", buffering=1 << 18)
+    import gzip
+
+    return cast("BinaryIO", gzip.open(path))
 
 
 def lines_of(file: BinaryIO) -> Iterator[tuple[int, int, bytes | None]]:
