@@ -104,7 +104,7 @@ def test_thinking_that_may_eat_the_answer_is_a_warning(folder):
 
 
 def test_a_balance_that_the_provider_tells_is_shown(folder):
-    law = LAW + "[balance]\namount = 12.5\n"
+    law = LAW + "[balance]\nusd = 12.5\n"
     with serving(folder, law) as provider:
         done = doctor(f"{provider.address}/v1", "--json", extra="worker_dialect: deepseek\nthinking: off\n")
     assert checks(done)["balance"]["what"].startswith("12.50 ")

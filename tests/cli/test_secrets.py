@@ -44,8 +44,7 @@ headers = "x-request-id: {key}"
 kind = "status"
 status = 500
 seeds = ["s2"]
-body = "html"
-text = "<html>{key} failed</html>"
+raw = "<html>{key} failed</html>"
 
 [[faults]]
 kind = "status"

@@ -28,6 +28,8 @@ from deepswarm.testing.standard_job import (
     strangers,
 )
 
+pytestmark = pytest.mark.slow
+
 SCENARIOS = [(row, mode) for row in CATALOGUE if row.scenario for mode in row.modes]
 
 

@@ -27,6 +27,8 @@ from deepswarm.testing.served import serving
 from deepswarm.testing.standard_job import KEYS, broken, job_seeds, pauses, problems, sent
 from deepswarm.transports.http import HttpTransport
 
+pytestmark = pytest.mark.slow
+
 SEEDS = 2000
 WORKERS = 64
 DEADLINE_S = 10.0

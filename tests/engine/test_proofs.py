@@ -13,6 +13,8 @@ from deepswarm.simulator.law import Latency, Law, Tokens
 from deepswarm.testing.builders import rehearse
 from deepswarm.testing.standard_job import KEYS, broken, job_seeds, pauses, problems, strangers
 
+pytestmark = pytest.mark.slow
+
 SEEDS = 2000
 WORKERS = 64
 CALM = Law(latency=Latency(median_s=0.2, sigma=0.99), tokens=Tokens(median=20))

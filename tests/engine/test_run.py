@@ -48,6 +48,7 @@ def test_every_seed_is_answered_once(tmp_path):
     assert run.provider.counts().served == 500
 
 
+@pytest.mark.slow
 def test_the_page_s_own_job_of_19331_traces_takes_hours_of_virtual_time_and_moments_of_ours(tmp_path):
     run = rehearse(tmp_path, seeds(19_331), LONG_CALLS, workers=500, checkpoint_every=1000)
     assert run.summary.totals.done == run.provider.counts().served == 19_331
