@@ -24,9 +24,9 @@ COMMANDS: Final = {
 }
 
 EXIT_CODES: Final = """\
-Exit codes: 0 every seed was answered; 1 finished, but some seeds failed; 2 wrong usage, task file or seeds;
-65 the journal is damaged; 70 a fault of ours; 75 paused or held by another process, resumable; 130 interrupted,
-resumable."""
+Exit codes: 0 every seed was answered; 1 finished, but some seeds failed; 2 wrong usage, task file or seeds, or key,
+model or address refused at the start; 65 the journal is damaged; 70 a fault of ours; 75 paused or held by another
+process, resumable; 130 interrupted, resumable."""
 
 
 class _Commands(click.Group):

@@ -17,6 +17,8 @@ TABLE: Final = {
 
 REPLY_BYTES: Final = 32 * 1024 * 1024
 """Largest reply that is read, after decompression. Real replies with long reasoning stay below 12 MB."""
+STREAM_BYTES: Final = 8 * REPLY_BYTES
+"""Most bytes of a stream on the wire: its frames are several times as long as what they carry."""
 
 
 class Transport(Protocol):
@@ -37,7 +39,8 @@ class Transport(Protocol):
             Disconnected: The connection broke before the reply began.
             Cut: The reply broke off. Its body is what had come until then.
             Looping: The assembler has had enough.
-            TooLarge: The reply is longer than REPLY_BYTES, compressed or not.
+            TooLarge: The reply is longer than REPLY_BYTES, compressed or not; for a stream that holds for what its
+                pieces amount to, and STREAM_BYTES for its frames.
         """
 
     async def close(self) -> None:

@@ -18,11 +18,9 @@ from deepswarm.core.records import Assembler, Deadlines, HttpReply, HttpRequest
 from deepswarm.simulator.endpoints import answered
 from deepswarm.simulator.play import End, Play, Scene, moments, together
 from deepswarm.simulator.provider import SimulatedProvider
-from deepswarm.transports import REPLY_BYTES
+from deepswarm.transports import REPLY_BYTES, STREAM_BYTES
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
-_STREAM_BYTES: Final = 8 * REPLY_BYTES
-"""Most bytes of a streamed reply on the wire, whose frames are several times as long as what they carry."""
 
 _SAME_MOMENT_S: Final = 1e-3
 """An answer that is whole so shortly before its play ends is left by nobody: only the last writes are missing."""
@@ -97,7 +95,7 @@ def _course(play: Play, deadlines: Deadlines, assembler: Assembler | None) -> _C
     kind = play.headers.get("content-type", "")
     streamed = assembler is not None and play.status == 200 and kind.startswith("text/event-stream")
     if "content-encoding" in play.headers:
-        most = _STREAM_BYTES if streamed else REPLY_BYTES
+        most = STREAM_BYTES if streamed else REPLY_BYTES
         unpacked = _unpacked(play, most)
         if unpacked is None:
             return _Course(play.scenes[0].at_s, _too_large(most), True)
@@ -151,7 +149,7 @@ def _streamed(play: Play, deadlines: Deadlines, assembler: Assembler) -> _Course
         if at_s > limit_s:
             return _late(deadlines, limit_s, _so_far(assembler, size), first_s)
         size += len(data)
-        if size > _STREAM_BYTES:
+        if size > STREAM_BYTES:
             return _Course(at_s, _too_large(size), True)
         try:
             content = assembler.feed(data)

@@ -21,14 +21,11 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from deepswarm.core.errors import CallError, Cut, Disconnected, Garbled, TooLarge
 from deepswarm.core.records import Assembler, HttpReply
-from deepswarm.transports import REPLY_BYTES
+from deepswarm.transports import REPLY_BYTES, STREAM_BYTES
 from deepswarm.transports.http.scrubbing import Scrubber
 
 HEAD_BYTES: Final = 64 * 1024
 """Most bytes of a reply before its body."""
-STREAM_BYTES: Final = 8 * REPLY_BYTES
-"""Most bytes of a streamed reply on the wire: its frames are several times as long as what they carry. What they amount
-to is held to REPLY_BYTES like any other reply."""
 SHOWN_BYTES: Final = 200
 """Most bytes that a message repeats of what was no HTTP."""
 _FRAMED: Final = zlib.MAX_WBITS | 32
