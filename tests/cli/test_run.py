@@ -322,6 +322,17 @@ def test_a_rehearsal_of_a_run_in_the_working_folder_has_a_folder_beside_it(folde
     assert len(results(folder / "work-simulated")) == 5
 
 
+def test_an_hour_of_a_rehearsal_passes_in_a_moment():
+    Path("law.toml").write_text(LAW + "[latency]\nmedian_s = 500.0\n")
+    said = ended(rehearse("--virtual-time", "--set", "workers=1"))
+    assert "5 done" in said
+    assert "5 in 42 min" in said
+
+
+def test_virtual_time_is_refused_for_a_real_run():
+    refused(run("--virtual-time"), "--virtual-time is for rehearsals: add --simulate")
+
+
 @contextmanager
 def small_disk(path: Path, size: str):
     """A disk of its own. Gives a function that makes it larger."""

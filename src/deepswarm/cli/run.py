@@ -30,6 +30,7 @@ NOTICE = """\
 @click.option("--retry-failed", is_flag=True, help="Ask the seeds that failed again.")
 @click.option("--simulate", is_flag=True, help="Rehearse with the built-in provider: nothing is spent.")
 @click.option("--law", default="rehearsal", metavar="NAME|FILE", help="How the simulated provider behaves.")
+@click.option("--virtual-time", is_flag=True, help="With --simulate: hours of the run pass in moments.")
 @click.option("--proxy", metavar="URL", help="Send all calls through this proxy; default: HTTPS_PROXY and the like.")
 @click.option("--ca-file", metavar="FILE", help="Trust this authority as well (PEM); default: SSL_CERT_FILE.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the end.")
@@ -43,6 +44,7 @@ def command(
     retry_failed: bool,
     simulate: bool,
     law: str,
+    virtual_time: bool,
     proxy: str | None,
     ca_file: str | None,
     quiet: bool,
@@ -57,13 +59,15 @@ def command(
     task = load(Path(task_option or task_argument or "task.yaml"), overrides)
     path = resolve(task, task.spec.output_dir)
     folder = RunFolder(simulated(path) if simulate else path)
-    screen = screen_for(os.environ, quiet=quiet)
+    if virtual_time and not simulate:
+        raise click.UsageError("--virtual-time is for rehearsals: add --simulate")
+    screen = screen_for(os.environ, quiet=quiet or virtual_time)
     if simulate:
         screen.say(NOTICE.format(folder=folder.path))
     provider = _simulated_provider(task, law) if simulate else real_provider(task, proxy, ca_file)
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
     _spare_the_collector()
-    summary = run(task, folder, wishes, provider, screen, _surroundings(_resume_command()))
+    summary = run(task, folder, wishes, provider, screen, _surroundings(_resume_command(), virtual=virtual_time))
     _end_with(summary.text())
     return summary.exit_code
 
@@ -96,14 +100,19 @@ def _simulated_provider(task: TaskFile, law_name: str) -> Provider:
     return Provider(lambda: SimulatedTransport(SimulatedProvider(law)), simulated=True)
 
 
-def _surroundings(command: str) -> Any:
+def _surroundings(command: str, *, virtual: bool) -> Any:
     import random
 
     from deepswarm.cli.provider import connections, loop
-    from deepswarm.engine.clock import running_clock
+    from deepswarm.engine.clock import running_clock, virtual_clock
     from deepswarm.engine.pipeline import Surroundings
 
-    return Surroundings(running_clock, time.time, random.random, loop(), command, connections())
+    if not virtual:
+        return Surroundings(running_clock, time.time, random.random, loop(), command, connections())
+    from deepswarm.simulator import virtual_time
+
+    began = time.time()
+    return Surroundings(lambda: virtual_clock(began), time.time, random.random, virtual_time.run, command)
 
 
 def _spare_the_collector() -> None:
