@@ -80,8 +80,8 @@ def _duplicates(db: sqlite3.Connection) -> tuple[tuple[str, tuple[int, ...]], ..
     if _is_unique(db):
         return ()
     found = db.execute(
-        f"""SELECT key, group_concat(line) FROM (SELECT key, line FROM incoming ORDER BY "order")
-            GROUP BY key HAVING count(*) > 1 ORDER BY min(line) LIMIT {NAMED}"""
+        f"""SELECT key, group_concat(line) FROM (SELECT key, line, "order" FROM incoming ORDER BY "order")
+            GROUP BY key HAVING count(*) > 1 ORDER BY min("order") LIMIT {NAMED}"""
     )
     return tuple((key, tuple(int(line) for line in lines.split(","))) for key, lines in found)
 
