@@ -1,0 +1,186 @@
+"""A rate that a provider allows, of calls or of tokens: found between two moments when its bucket was empty, and kept.
+
+    refused ─▶ empty ─ what was admitted ─▶ refused again ─▶ admitted / elapsed = the rate, whatever the bucket's depth
+
+Calls are spaced evenly just below it. Now and then a pulse of some faster calls looks whether more is allowed by now; it
+ends with a refusal, or with the proof that the bucket would be empty if nothing had changed.
+"""
+
+from __future__ import annotations
+
+import math
+
+from deepswarm.core.pace.constants import Constants
+
+_QUARTER_S = 0.25
+
+
+class Meter:
+    """What was admitted since the bucket was last known to be empty; of one kind of limit."""
+
+    def __init__(self) -> None:
+        self.admitted = 0.0
+        self._empty: tuple[float, float] | None = None
+
+    def empty(self, now: float) -> None:
+        """The bucket is empty now."""
+        if self._empty is None or now - self._empty[0] >= 20.0:
+            self._empty = (now, self.admitted)
+
+    def forget(self) -> None:
+        """Nothing is known of the bucket."""
+        self._empty = None
+
+    def rate(self, now: float, each: float) -> float | None:
+        """The rate that was admitted since then; None as long as too little was. `each` is what one call takes."""
+        if self._empty is None:
+            return None
+        calls = (self.admitted - self._empty[1]) / max(each, 1e-9)
+        elapsed = now - self._empty[0]
+        enough = calls >= 5 and (elapsed >= 20.0 or (elapsed >= 6.0 and calls >= 30))
+        return (self.admitted - self._empty[1]) / elapsed if enough else None
+
+
+class Pacer:
+    """Spaces calls.
+
+    Attributes:
+        rate: In units a second, as calls leave now.
+        measured: The limit as it was last measured.
+        binding: When a call last had to wait for it.
+        told: The limit comes from headers, and is served by what they say remains.
+    """
+
+    def __init__(self, measured: float, now: float, constants: Constants) -> None:
+        self._constants = constants
+        self.measured = measured
+        self.rate = 0.98 * measured
+        self.binding = -math.inf
+        self.told = False
+        self._level, self._filled = 0.0, now
+        self._every = constants.pulse_first
+        self._next_pulse = now + self._every
+        self._height = constants.pulse_height
+        self._proof = constants.pulse_proof
+        self._pulse_at: float | None = None
+        self._excess = 0.0
+        self._confirmed: float | None = None
+        self._limit = self._top = 0.0
+        self._served = -math.inf
+
+    # --- calls -------------------------------------------------------------------------------------------------------
+
+    def wait(self, now: float, cost: float, share: float) -> float:
+        """Seconds until a call of this cost may leave; `share` is how much of the rate is ours."""
+        rate = self.rate * share
+        depth = max(cost, _QUARTER_S * rate)
+        self._level = min(depth, self._level + rate * max(0.0, now - self._filled))
+        self._filled = max(now, self._filled)
+        if self._level >= cost * (1 - 1e-9):
+            return 0.0
+        self.binding = now
+        return (cost - self._level) / rate
+
+    def sent(self, cost: float) -> None:
+        self._level -= cost
+        if self._pulse_at is not None:
+            self._excess += cost
+
+    def corrected(self, less: float) -> None:
+        """A call took so much less than was expected of it."""
+        self._level += less
+
+    # --- looking for more --------------------------------------------------------------------------------------------
+
+    @property
+    def pulsing(self) -> bool:
+        return self._pulse_at is not None
+
+    def pulse(self, now: float) -> bool:
+        """Begin, go on with, or end a pulse; True when it has proved that more is allowed."""
+        if self.told:
+            return False
+        if self._pulse_at is None:
+            if now >= self._next_pulse and now - self.binding < 2.0:
+                self._pulse_at, self._excess = now, 0.0
+                self.rate = self._height * self.measured
+            return False
+        over = self._excess - self.measured * (now - self._pulse_at)
+        if over > self._proof * self.measured:
+            self.measured *= 1.0 + 0.9 * (self._height - 1.0)
+            self._height = min(1.6, 1.0 + (self._height - 1.0) * 1.5)
+            self.rate = self._height * self.measured
+            self._pulse_at, self._excess = now, 0.0
+            return True
+        if now - self.binding > 30.0:
+            self._pulse_at, self._next_pulse = None, now + self._every
+        return False
+
+    def refused(self, now: float, measured: float | None, *, moving: bool) -> bool:
+        """A call was refused for this limit.
+
+        Args:
+            now: The time.
+            measured: What was admitted between two empty moments, in units a second; None when that is not known.
+            moving: The limit was seen to move lately.
+
+        Returns:
+            Whether the limit is now seen to have moved.
+        """
+        constants, moved = self._constants, False
+        found = 0.85 * self.rate if measured is None else measured
+        if self._pulse_at is not None and found < 1.1 * self.measured * self._height:
+            moved = self._confirm(now, found, moving=moving)
+        else:
+            found = found if self._pulse_at is not None else min(found, 0.97 * self.rate)
+            if found < 0.8 * self.measured:
+                self._every, self._height, moved = 30.0, constants.pulse_height, True
+            self.measured = max(found, 0.4 * self.measured)
+        self.rate = constants.rate_share * self.measured
+        self._level, self._pulse_at, self._excess = 0.0, None, 0.0
+        self._next_pulse = now + self._every
+        return moved
+
+    def _confirm(self, now: float, found: float, *, moving: bool) -> bool:
+        """A pulse was refused: the limit is where it was, or it has risen since the last time."""
+        constants = self._constants
+        used = max(0.0, self._excess / self.measured - (now - (self._pulse_at or now)))
+        if used < 5.0:  # a small bucket overflows between pulses, and what is admitted falls short of the limit
+            self._height = max(1.03, 1.0 + (self._height - 1.0) / 2.5)
+            self.measured = max(self.measured, min(found, 1.02 * self.measured))
+        else:
+            self.measured = found if found > 0.9 * self.measured else 0.9 * self.measured
+        self._proof = max(constants.pulse_proof if used >= 5.0 else 5.0, min(90.0, 1.3 * used))
+        rose = self._confirmed is not None and self.measured > 1.1 * self._confirmed
+        self._confirmed = self.measured
+        if rose:  # a limit that rises with what is used of it: keep looking
+            self._every = constants.pulse_first
+        else:
+            most = constants.pulse_moving if moving else constants.pulse_most
+            self._every = min(self._every * 1.6, most)
+        return rose
+
+    # --- headers -----------------------------------------------------------------------------------------------------
+
+    def tell(self, limit: float, remaining: float | None, period_s: float, now: float) -> None:
+        """What a reply's headers say: believed as a start, then served by what remains.
+
+        This needs no knowledge of how the provider charges: it looks for the rate at which some of it remains.
+        """
+        if not self.told or limit != self._limit:
+            self.rate = 0.98 * limit / period_s if not self.told else self.rate * limit / self._limit
+            self.measured, self._limit, self.told, self._served = limit / period_s, limit, True, now
+            self._pulse_at = None
+            return
+        if remaining is None or now - self._served < 5.0:
+            return
+        share = remaining / limit
+        self._top = max(self._top * 0.999, share)
+        left = share / max(self._top, 1e-6)
+        if left < 0.10:
+            self.rate *= 0.93 if left < 0.04 else 0.975
+        elif now - self.binding < 3.0 and left > 0.35:
+            self.rate *= 1.12 if left > 0.7 else 1.04
+        else:
+            return
+        self._served = now
