@@ -179,7 +179,9 @@ class Adaptive:
                 flight = self._flights.get(call)
                 if flight is not None:
                     self._was_taken(flight, now)
-                    if isinstance(fact, Begun) and self._streamed:
+                    if isinstance(fact, Taken):
+                        self._read(fact.quotas, now)
+                    elif self._streamed:
                         self._flights.began(flight, now)
             case Served(call, tokens_in, tokens_out, quotas):
                 self._was_served(call, tokens_in, tokens_out, quotas, now)
@@ -491,7 +493,10 @@ class Adaptive:
         for meter in self._meters.values():
             meter.empty(now)
         self._admitted_level = 0
-        self._cool_until = now + max(cool * self._jitter(), asked_s * (0.975 + 0.1 * (self._jitter() - 0.75)))
+        pause_s = max(cool * self._jitter(), asked_s * (1.0 + 0.1 * (self._jitter() - 0.75)))
+        for meter in self._meters.values():
+            meter.paused_s += pause_s
+        self._cool_until = now + pause_s
         self._probing, self._probe = True, None
 
     def _same_burst(self, flight: Flight, asked_s: float, now: float) -> None:
@@ -518,6 +523,7 @@ class Adaptive:
             (low, high, _), self._bracket = self._bracket, None
             if flight.level <= low + 1 and self._admitted_level <= low and low >= 0.2 * high:
                 self._score, self._like, self._moved = 0, [], now
+                self._levels.clear()
                 return Limited.CONCURRENCY  # refused again at that level: the cap is there now
         if self._pacers:
             above = flight.level > self._admitted_level
@@ -526,9 +532,10 @@ class Adaptive:
                 self._score, self._like = 0, []
                 return Limited.CONCURRENCY  # four times at one level, and never taken on above it
             return self._rate_kind
-        if self._admitted_level and self._cap is not None and flight.level <= self._cap:
-            self._score += 1  # taken on at this level a moment ago, refused now: a rate
-        elif self._cap is None or flight.level > self._cap:
+        most = max((level for _, level in self._levels), default=0)
+        if self._admitted_level and flight.level <= max(self._cap or 0.0, 0.97 * most):
+            self._score += 1  # taken on at this level not long ago, refused now: a rate
+        elif flight.level > most:
             self._score = max(0, self._score - 1)
         return self._rate_kind if self._score >= 2 else Limited.CONCURRENCY
 
@@ -568,12 +575,12 @@ class Adaptive:
             self._moved, self._look_every = now, 15.0
         elif self._looking_from or (self._look_began and before < 1.02 * self._look_began + 1):
             most = constants.probe_moving if self._is_moving(now) else constants.probe_most
-            self._look_every = min(self._look_every * 2.0, most)
+            self._look_every = min(self._look_every * (2.0 if self._is_moving(now) else 3.0), most)
         else:
             self._look_every = 15.0 if self._is_moving(now) else constants.probe_first
         self._look_began = 0.0
         wait = min(self._look_every, 30.0 + 10.0 * self._window)
-        if not self._is_moving(now) and self._served > 20:
+        if not self._is_moving(now) and self._look_every > constants.probe_first:
             lately = max(self._flights.lately(now)[0], 1e-3)
             wait = max(wait, min(constants.probe_most, 1.0 / (3.0 * constants.probe_loss * lately), 4.0 * self._look_every))
         self._look_at = now + wait
@@ -598,17 +605,17 @@ class Adaptive:
         if kind is Limited.TOKENS:
             calls, tokens = self._flights.lately(now)
             each = tokens / calls if calls else 1.0
-        measured = meter.rate(now, each)
+        lately = self._flights.lately(now)[0 if kind is Limited.REQUESTS else 1]
+        measured, unpaused = (rate and min(rate, lately) for rate in meter.rate(now, each))
         pacer = self._pacers.get(kind)
         if pacer is not None:
             if pacer.told:
                 pacer.rate *= 0.95
                 return
-            if pacer.refused(now, measured, moving=self._is_moving(now)):
+            if pacer.refused(now, measured, unpaused, moving=self._is_moving(now)):
                 self._moved = now
             return
-        lately = self._flights.lately(now)[0 if kind is Limited.REQUESTS else 1]
-        found = min(rate for rate in (measured, lately) if rate) if (measured or lately) else 1.0
+        found = measured or lately or 1.0
         self._pacers[kind] = Pacer(found, now, self._c)
         if self._cap is not None:  # undo what was cut before the limit was understood
             self._window = max([self._window, *(float(level) for _, level in self._levels)])
@@ -626,7 +633,7 @@ class Adaptive:
             pacer = self._pacers.get(kind)
             if pacer is None:
                 pacer = self._pacers[kind] = Pacer(quota.limit / quota.period_s, now, self._c)
-            pacer.tell(quota.limit, quota.remaining, quota.period_s, now)
+            pacer.tell(quota, now, most=1.03 if kind is Limited.REQUESTS else math.inf)
 
     # --- queues and plateaus -----------------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ class Constants:
         pulse_most: up to this, where the rate does not move,
         pulse_moving: or up to this while it moves.
         pulse_height: How much faster a look above a rate is.
-        pulse_proof: Seconds of excess that prove a higher rate, where the depth of the bucket is not known.
+        pulse_proof: Seconds of excess that prove a higher rate, beside what an empty bucket has gained since.
     """
 
     begin_calls: float = 4.0
@@ -52,7 +52,7 @@ class Constants:
     silent_least: float = 0.5
     cool: float = 0.5
     cool_most: float = 12.0
-    probe_first: float = 40.0
+    probe_first: float = 30.0
     probe_most: float = 900.0
     probe_moving: float = 90.0
     probe_loss: float = 4e-4
@@ -67,7 +67,7 @@ class Constants:
     pulse_most: float = 1800.0
     pulse_moving: float = 120.0
     pulse_height: float = 1.4
-    pulse_proof: float = 20.0
+    pulse_proof: float = 5.0
 
 
 MOVING_S = 1800.0
