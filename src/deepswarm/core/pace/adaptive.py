@@ -22,7 +22,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
+from typing import Any, Final
 
 from deepswarm.core.pace import (
     Begun,
@@ -46,9 +48,9 @@ from deepswarm.core.pace.constants import MOVING_S, Constants
 from deepswarm.core.pace.flights import Flight, Flights
 from deepswarm.core.pace.rates import Meter, Pacer
 
-_NEVER = WaitUntil(math.inf)
-_ASLEEP_S = 900.0
-_DIMENSIONS = (Limited.REQUESTS, Limited.TOKENS)
+GRAIN_S: Final = 0.005
+_ASLEEP_S: Final = 900.0
+_DIMENSIONS: Final = (Limited.REQUESTS, Limited.TOKENS)
 
 
 class _Phase(Enum):
@@ -98,7 +100,7 @@ class Adaptive:
         self._slow_until = -math.inf
         self._credit, self._credited = 2.0, -math.inf
         self._spaced_at = -math.inf
-        self._round: tuple[float, float, int] | None = None
+        self._round = 0
         self._silent_room = 128.0
         # admissions
         self._admitted_level = 0
@@ -143,6 +145,16 @@ class Adaptive:
         self._trial: float | None = None
         self._trial_at = math.inf
         self._flow_mean = 0.0
+        self._hear: dict[type[Any], Callable[[Any, float], None]] = {
+            Sent: self._was_sent,
+            Taken: self._was_taken_on,
+            Begun: self._has_begun,
+            Flowed: self._has_flowed,
+            Served: self._was_served,
+            Refused: self._was_refused,
+            Failed: self._has_failed,
+            Unsent: self._was_not_sent,
+        }
 
     def __repr__(self) -> str:
         rates = ", ".join(f"{kind.value} {pacer.rate:.3g}/s" for kind, pacer in self._pacers.items())
@@ -168,27 +180,7 @@ class Adaptive:
     def observe(self, fact: Fact, now: float) -> None:
         """See `Pace.observe`."""
         self._pass(now)
-        match fact:
-            case Sent(call, cost):
-                self._was_sent(call, cost, now)
-            case Flowed(tokens):
-                self._flow += tokens
-            case Unsent(call):
-                self._was_not_sent(call)
-            case Taken(call) | Begun(call):
-                flight = self._flights.get(call)
-                if flight is not None:
-                    self._was_taken(flight, now)
-                    if isinstance(fact, Taken):
-                        self._read(fact.quotas, now)
-                    elif self._streamed:
-                        self._flights.began(flight, now)
-            case Served(call, tokens_in, tokens_out, quotas):
-                self._was_served(call, tokens_in, tokens_out, quotas, now)
-            case Refused():
-                self._was_refused(fact, now)
-            case Failed(call, storm):
-                self._has_failed(call, now, storm=storm)
+        self._hear[type(fact)](fact, now)
 
     @property
     def limit(self) -> int:
@@ -235,8 +227,8 @@ class Adaptive:
     # --- time --------------------------------------------------------------------------------------------------------
 
     def _pass(self, now: float) -> None:
-        """What time alone changes."""
-        if now <= self._now:
+        """What time alone changes; looked at no more often than every GRAIN_S."""
+        if now < self._now + GRAIN_S:
             return
         if self._flights.count and now - self._now > _ASLEEP_S and self._now > -math.inf:
             for meter in self._meters.values():  # the process was asleep: what was counted is of another time
@@ -346,9 +338,9 @@ class Adaptive:
     def _taken_of(kind: Limited, cost: Cost) -> float:
         return 1.0 if kind is Limited.REQUESTS else max(1.0, cost.tokens_in + cost.tokens_out)
 
-    def _was_sent(self, call: int, cost: Cost, now: float) -> None:
-        tokens = self._taken_of(Limited.TOKENS, cost)
-        self._flights.sent(call, tokens, now)
+    def _was_sent(self, fact: Sent, now: float) -> None:
+        tokens = self._taken_of(Limited.TOKENS, fact.cost)
+        self._flights.sent(fact.call, tokens, now)
         self._credit -= 1.0
         self._spaced_at = now
         for kind, meter in self._meters.items():
@@ -356,13 +348,30 @@ class Adaptive:
         for kind, pacer in self._pacers.items():
             pacer.sent(1.0 if kind is Limited.REQUESTS else tokens)
         if self._probing and self._probe is None:
-            self._probe = call
+            self._probe = fact.call
 
-    def _was_not_sent(self, call: int) -> None:
-        flight = self._flights.ended(call)
+    def _was_not_sent(self, fact: Unsent, _now: float) -> None:
+        flight = self._flights.ended(fact.call)
         if flight is not None:
             self._give_back(flight)
-            self._probe = None if self._probe == call else self._probe
+            self._probe = None if self._probe == fact.call else self._probe
+
+    def _was_taken_on(self, fact: Taken, now: float) -> None:
+        flight = self._flights.get(fact.call)
+        if flight is not None:
+            self._was_taken(flight, now)
+            if fact.quotas:
+                self._read(fact.quotas, now)
+
+    def _has_begun(self, fact: Begun, now: float) -> None:
+        flight = self._flights.get(fact.call)
+        if flight is not None:
+            self._was_taken(flight, now)
+            if self._streamed:
+                self._flights.began(flight, now)
+
+    def _has_flowed(self, fact: Flowed, _now: float) -> None:
+        self._flow += fact.tokens
 
     def _give_back(self, flight: Flight) -> None:
         """What did not take anything of the limits."""
@@ -416,9 +425,8 @@ class Adaptive:
             if rate > 0:
                 self._pacers[self._rate_kind] = Pacer(rate, now, self._c)
 
-    def _was_served(
-        self, call: int, tokens_in: float | None, tokens_out: float | None, quotas: tuple[Quota, ...], now: float
-    ) -> None:
+    def _was_served(self, fact: Served, now: float) -> None:
+        call, tokens_in, tokens_out, quotas = fact
         flight = self._flights.get(call)
         if flight is None:
             return
@@ -432,11 +440,13 @@ class Adaptive:
             self._meters[Limited.TOKENS].admitted -= less
             if Limited.TOKENS in self._pacers:
                 self._pacers[Limited.TOKENS].corrected(less)
-        self._read(quotas, now)
+        if quotas:
+            self._read(quotas, now)
         if not self._streamed:
-            self._round_of(flight, tokens_out or 0.0, now)
+            self._end_of_round()
 
-    def _has_failed(self, call: int, now: float, *, storm: bool) -> None:
+    def _has_failed(self, fact: Failed, now: float) -> None:
+        call, storm = fact
         if self._flights.ended(call) is None:
             return
         self._credit += 1.0
@@ -690,10 +700,12 @@ class Adaptive:
             self._window = self._window if gained else self._window / 1.1
             self._trial, self._trial_at = None, now + (20.0 if gained else 300.0)
 
-    def _round_of(self, flight: Flight, tokens: float, now: float) -> None:
-        """Without first tokens: after a round of answers, whether each call still gets as many tokens a second."""
-        # TODO
-        self._silent_room = max(self._silent_room, 3.0 * self._window) if self._served > 0.3 * self._window + 12 else self._silent_room
+    def _end_of_round(self) -> None:
+        """Without first tokens: only after a round of answers may the window grow to three times its size."""
+        self._round += 1
+        if self._round >= max(12.0, 0.3 * self._window):
+            self._round = 0
+            self._silent_room = max(self._silent_room, 3.0 * self._window)
 
 
 class _Row:

@@ -122,7 +122,7 @@ class Pacer:
             self._proved = self.measured
             self.measured *= 1.0 + 0.9 * (self._height - 1.0)
             if self._is_fine:
-                self._fine = min(1.2, 1.0 + (self._fine - 1.0) * 1.5)
+                self._fine = min(1.35, 1.0 + (self._fine - 1.0) * 1.5)
             else:
                 self._coarse = min(1.6, 1.0 + (self._coarse - 1.0) * 1.5)
             self.rate = self._height * self.measured
