@@ -81,9 +81,10 @@ class Progress:
     def _pace_changed(self, event: PaceChanged) -> None:
         before, self.pace = self.pace, event
         if before is not None:
-            seconds, _ = self._bound.get(before.what, (0.0, before))
-            self._bound[before.what] = (seconds + event.at - before.at, before)
-        self._bound.setdefault(event.what, (0.0, event))
+            seconds, known = self._bound.get(before.what, (0.0, before))
+            self._bound[before.what] = (seconds + event.at - before.at, known)
+        seconds, known = self._bound.get(event.what, (0.0, event))
+        self._bound[event.what] = (seconds, event if event.call_s > 0.0 else known)
 
     def _call_ended(self, event: CallEnded) -> None:
         self.in_flight -= 1
