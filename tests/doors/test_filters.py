@@ -14,16 +14,37 @@ from deepswarm.filters.json_repair import JsonRepair
 from deepswarm.filters.judging import Dropped, Tally, judge_all
 from deepswarm.filters.length import Length
 from deepswarm.filters.structure import Structure
-from deepswarm.testing.suites.filter import any_json, any_records, check_options, check_verdict, same
+from deepswarm.testing.suites.filter import any_json, any_records, check_options, check_verdict, check_verdicts, same
 
 SCHEMA = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer", "maximum": 10}}}
-NEEDED = {"structure": {"schema": SCHEMA}}
+NEEDED = {
+    "structure": {"schema": SCHEMA},
+    "parts": {"required": ["a"], "tags": ["think"]},
+    "language": {"wanted": ["en", "de"]},
+    "contamination": {"benchmark": ["one two three four five six seven eight nine"]},
+    "pattern": {"match": "[a-z]+", "forbid": "TODO"},
+    "python": {"function": "builtins:bool"},
+}
 """Options without which a filter cannot be made."""
 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_every_filter_explains_its_options_and_refuses_others(name):
     check_options(name, NEEDED.get(name, {}))
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_filters_that_look_at_all_records_give_each_of_them_one_verdict_and_always_the_same(name):
+    ((_, judge),) = build([{name: NEEDED.get(name, {})}])
+    if not hasattr(judge, "judge_all"):
+        return
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.lists(any_records(), max_size=6))
+    def judged(records):
+        check_verdicts(judge, records)
+
+    judged()
 
 
 @pytest.mark.parametrize("name", TABLE)
