@@ -37,6 +37,7 @@ DECODED: Final = "decoded: it was encoded twice"
 MOST_ENCODED: Final = 3
 """How often JSON is looked for within the text of JSON."""
 
+_FENCED: Final = re.compile(r"```[\w+.-]*\s*([\[{\"].*)```\Z", re.DOTALL)
 _ENCODED: Final = re.compile(r'[\[{](?:\\[nrt]|\s)*+\\"')
 _LATEX: Final = re.compile(
     r"(?<!\\)(?:\\\\)*\\(?:[bf][a-z]|(?:t(?:heta|imes|ext|au|an)|n(?:abla|eq|u)|r(?:ho|ight))(?![a-z]))"
@@ -107,7 +108,12 @@ class JsonRepair:
             return (jsontext.dumps(inner).decode() if done else answer), inner, (*done, *_twice(text, value))
         rest = without_reasoning(text).strip()
         notes = ["removed the reasoning"] if rest != text else []
+        if (fenced := _FENCED.match(rest)) and "```" not in fenced[1]:
+            rest = fenced[1].strip()
+            notes.append("removed a Markdown fence")
         try:
+            if rest == text:
+                raise ValueError("it was read above, and is not JSON")
             value = _strict(rest)
         except ValueError:
             value, more = _escaped(rest) or self._chosen(rest)

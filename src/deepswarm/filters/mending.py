@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
 from typing import Final
 
-from deepswarm.core.jsontext import dumps, loads
+from deepswarm.core.jsontext import loads
 from deepswarm.core.records import Json
 from deepswarm.filters.candidates import Kind, Part, Unsound
 
+_SIGNS: Final = frozenset("{}[]:")
 _WORDS: Final = {"True": "true", "False": "false", "None": "null", "true": "true", "false": "false", "null": "null"}
 _TOKEN: Final = re.compile(r"\s*+(?:([,:])|([^\s,:]++))")
 _NAME: Final = re.compile(r"[A-Za-z_$][\w$]*+\Z")
@@ -89,30 +89,27 @@ def mended(parts: Sequence[Part]) -> tuple[Json, list[str]]:
 
 def kept_whole(value: Json, tokens: Sequence[str]) -> bool:
     """Whether a value says all that its tokens say, in the same order."""
-    wanted = (_plain(each) for each in tokens if each != ",")
-    return all(one == other for one, other in zip_longest(_spelt(value), wanted))
+    wanted = [each if each in _SIGNS else loads(each) for each in tokens if each != ","]
+    said = list(_said(value))
+    return said == wanted and list(map(type, said)) == list(map(type, wanted))
 
 
-def _plain(written: str) -> str:
-    return written if written in "{}[]:" else dumps(loads(written)).decode()
-
-
-def _spelt(value: Json) -> Iterator[str]:
-    """A value's tokens, without commas."""
+def _said(value: Json) -> Iterator[Json]:
+    """A value's signs and scalars, without commas."""
     if isinstance(value, dict):
         yield "{"
         for name, inner in value.items():
-            yield dumps(name).decode()
+            yield name
             yield ":"
-            yield from _spelt(inner)
+            yield from _said(inner)
         yield "}"
     elif isinstance(value, list):
         yield "["
         for inner in value:
-            yield from _spelt(inner)
+            yield from _said(inner)
         yield "]"
     else:
-        yield dumps(value).decode()
+        yield value
 
 
 # --- signs and values ------------------------------------------------------------------------------------------------
