@@ -176,10 +176,10 @@ def _repairs() -> list[str]:
         "Each reply of `tests/data/broken_replies.jsonl` was labelled before",
     ]
     rows += [
-        'the repair as it is now was written: with its right value, or as one to be left alone. "Left alone" in the third column'
+        "the present repair was written: with its right value, or as one to be left alone. The third column counts those"
     ]
     rows += [
-        "counts those that have a value and are dropped all the same; nothing is lost, the errors file has them.",
+        "that have a value and are dropped all the same; nothing is lost, the errors file has them.",
         "",
     ]
     rows += [f"| kind | {' | '.join(columns)} |", "|---|--:|--:|--:|--:|"]

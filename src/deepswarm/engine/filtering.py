@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -216,8 +216,14 @@ def write_judged(
     """`apply`, with filters that are made already."""
     write_kept, write_dropped = writer_for(output), writer_for(errors)
     tally = Tally()
-    with explained(output), tempfile.TemporaryFile(dir=_folder_of(errors)) as spool:
-        kept = write_kept(_kept(records, filters, tally, spool, _folder_of(errors)), output)
+
+    def shelf() -> DiskShelf:
+        made = DiskShelf(_folder_of(errors))
+        open_shelves.callback(made.close)
+        return made
+
+    with ExitStack() as open_shelves, explained(output), tempfile.TemporaryFile(dir=_folder_of(errors)) as spool:
+        kept = write_kept(_kept(records, filters, tally, spool, shelf), output)
         with explained(errors):
             dropped = write_dropped(_spooled(spool), errors)
     if (kept, dropped) != (tally.kept, tally.dropped):
@@ -226,10 +232,14 @@ def write_judged(
 
 
 def _kept(
-    records: Iterable[Record | Problem], filters: Sequence[Named], tally: Tally, spool: BinaryIO, folder: Path | None
+    records: Iterable[Record | Problem],
+    filters: Sequence[Named],
+    tally: Tally,
+    spool: BinaryIO,
+    shelf: Callable[[], DiskShelf],
 ) -> Iterator[Record]:
     """The kept records; the dropped ones go into the spool meanwhile, so that one pass is enough."""
-    for record, dropped in judge_all(records, filters, tally, lambda: DiskShelf(folder)):
+    for record, dropped in judge_all(records, filters, tally, shelf):
         if dropped is None:
             yield record
         else:

@@ -13,7 +13,7 @@ from deepswarm.filters.judging import Dropped, Row
 
 
 class DiskShelf:
-    """Rows in a file without a name, which is gone when the shelf is."""
+    """Rows in a file without a name, which is gone when the shelf is closed."""
 
     def __init__(self, folder: Path | None) -> None:
         """Open it in a folder, the system's own for temporary files if None."""
@@ -22,6 +22,10 @@ class DiskShelf:
 
     def __repr__(self) -> str:
         return f"DiskShelf({self._count:,} rows)"
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
 
     def append(self, row: Row, /) -> None:
         """Put a row at the end."""
