@@ -176,7 +176,7 @@ def _repairs() -> list[str]:
         "Each reply of `tests/data/broken_replies.jsonl` was labelled before",
     ]
     rows += [
-        "the present repair was written: with its right value, or as one to be left alone. The third column counts those"
+        "the present repair was written: with its right value, or as one to be left alone. The third column is those"
     ]
     rows += [
         "that have a value and are dropped all the same; nothing is lost, the errors file has them.",
