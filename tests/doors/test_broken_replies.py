@@ -93,7 +93,7 @@ def is_json(text):
     return True
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(containers(), st.sampled_from([None, 1]), st.data())
 @example(["a", "b"], None, None)
 @example(["", "b", ""], None, None)
@@ -110,7 +110,7 @@ def test_a_reply_that_lost_one_sign_is_repaired_right_or_left_alone(value, inden
         assert isinstance(verdict, Drop) or same(verdict.record["answer_json"], value), broken
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(containers(), st.sampled_from('[]{},:"'), st.data())
 @example(["a", "b"], ",", None)
 @example({"a": [1, "x y"], "b": "z"}, '"', None)
@@ -125,7 +125,7 @@ def test_a_reply_with_one_sign_too_many_is_repaired_right_or_left_alone(value, s
         assert isinstance(verdict, Drop) or same(verdict.record["answer_json"], value), broken
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(containers(), st.data())
 def test_mistakes_with_one_reading_that_come_together_leave_the_value_as_it_is(value, data):
     text = json.dumps(value)
@@ -139,7 +139,7 @@ def test_mistakes_with_one_reading_that_come_together_leave_the_value_as_it_is(v
     assert same(verdict.record["answer_json"], value)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text("abc 'é\n"), st.lists, max_leaves=8))
 def test_a_python_literal_is_read_as_python_reads_it_or_left_alone(value):
     verdict = verdict_of({"reply": repr([value])})

@@ -305,14 +305,17 @@ def _refuse_odd_names(value: Any) -> None:
             left.extend(here)
 
 
+_REAL: Final = frozenset({str, int, bool, type(None)})
+
+
 def _refuse_unreal(value: Any) -> None:
     """The fast library writes NaN and Infinity as null, and so loses that there was something."""
     left = [[value]]
     while left:
-        for here in left.pop():
-            kind = type(here)
-            if kind is str or kind is int or here is None:
-                continue
+        members = left.pop()
+        if _REAL.issuperset(map(type, members)):
+            continue
+        for here in members:
             if isinstance(here, float):
                 if not math.isfinite(here):
                     raise ValueError(f"{here} is not JSON")

@@ -222,8 +222,13 @@ def _twice(text: str, value: Json) -> list[str]:
 
 def _names(value: Json) -> int:
     """How many names all objects have together."""
-    own = len(value) if isinstance(value, dict) else 0
-    return own + sum(_names(inner) for inner in _members(value) if isinstance(inner, (dict, list)))
+    count, pending = 0, [value]
+    while pending:
+        here = pending.pop()
+        if isinstance(here, dict):
+            count += len(here)
+        pending += [inner for inner in _members(here) if type(inner) is dict or type(inner) is list]
+    return count
 
 
 def _depth(value: Json) -> int:

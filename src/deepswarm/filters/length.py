@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from deepswarm.core.records import Drop, Keep, Record, Verdict
@@ -47,6 +47,9 @@ class Length:
     min_turns: int | None = None
     max_turns: int | None = None
     of: str = "answer"
+    _bounds: tuple[tuple[str, Callable[[str], int], int | None, int | None], ...] = field(
+        init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Refuse bounds that nothing can meet.
@@ -61,6 +64,8 @@ class Length:
                     raise ValueError(f"'{name}' must be 0 or more, not {bound}")
             if least is not None and most is not None and least > most:
                 raise ValueError(f"'min_{unit}' is {least}, above 'max_{unit}', which is {most}: nothing would be kept")
+        asked = ((*_MEASURES[unit], getattr(self, f"min_{unit}"), getattr(self, f"max_{unit}")) for unit in _MEASURES)
+        object.__setattr__(self, "_bounds", tuple(each for each in asked if each[2:] != (None, None)))
 
     def judge(self, record: Record) -> Verdict:
         """See `Filter.judge`."""
@@ -68,9 +73,8 @@ class Length:
         if text is None:
             return Drop(missing(self.of))
         text = text.strip()
-        for unit, (name, measure) in _MEASURES.items():
-            least, most = getattr(self, f"min_{unit}"), getattr(self, f"max_{unit}")
-            if (least is not None or most is not None) and (reason := _outside(measure(text), name, least, most)):
+        for name, measure, least, most in self._bounds:
+            if reason := _outside(measure(text), name, least, most):
                 return Drop(reason)
         return self._turns(record) if self.min_turns is not None or self.max_turns is not None else Keep()
 

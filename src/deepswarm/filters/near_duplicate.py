@@ -112,7 +112,7 @@ class _Index:
 
     def sketches(self, texts: Iterator[str]) -> Iterator[Any | None]:
         """What stands for each text; None for texts without words."""
-        while batch := [sorted(shingles(text, RUN_WORDS)) for text in islice(texts, _BATCH)]:
+        while batch := [shingles(text, RUN_WORDS) for text in islice(texts, _BATCH)]:
             made = self._minhash.from_token_sets(batch, num_perm=self._hashes, seed=_SEED)
             yield from (sketch if tokens else None for sketch, tokens in zip(made, batch, strict=True))
 

@@ -50,7 +50,7 @@ def leaves(value: Json) -> Iterator[str]:
 def words(text: str) -> list[str]:
     """The words of a text in lower case; each letter is one where the script has no spaces."""
     lower = text.lower()
-    if _UNSPACED.search(lower):
+    if not lower.isascii() and _UNSPACED.search(lower):
         lower = _UNSPACED.sub(r" \g<0> ", lower)
     return _WORD.findall(lower)
 
