@@ -324,6 +324,30 @@ def between(looks: list[tuple[int, float, float]], low: float, high: float) -> t
     return cpu * 1e6, statistics.fmean(look[2] for look in part)
 
 
+def filters(bench: Bench) -> None:
+    """Repair, structure and length against the standard library's JSON; near duplicates among planted ones."""
+
+    def asked(*words: object) -> dict[str, float]:
+        command = [sys.executable, str(HERE / "filters.py"), *map(str, words)]
+        said: dict[str, float] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        return said
+
+    rows = []
+    for count in (10_000, 100_000):
+        file = bench.folder / f"records-{count}.jsonl"
+        asked("make", file, count)
+        pairs = [(asked("floor", file), asked("judge", file)) for _ in range(bench.repeat)]
+        ratios = [ours["cpu_s"] / floor["cpu_s"] for floor, ours in pairs]
+        times = spread([ours["cpu_s"] for _, ours in pairs])
+        rows.append([f"{count:,}", times, spread(ratios), f"{max(ours['rss_mb'] for _, ours in pairs):.0f}"])
+    print("repair, structure, length over records of 2 kB; ratio to json.loads + json.dumps of the same file (CPU)\n")
+    table(["records", "CPU s", "ratio", "peak MB"], rows)
+    found = asked("near", 100_000)
+    print("near duplicates, 100,000 texts of 300 words, one in ten planted\n")
+    numbers = [f"{found[name]:.3g}" for name in ("wall_s", "cpu_s", "precision", "recall")]
+    table(["wall s", "CPU s", "precision", "recall", "peak MB"], [[*numbers, f"{found['rss_mb']:.0f}"]])
+
+
 BENCHES: dict[str, Callable[[Bench], None]] = {
     "speed": speed,
     "inflight": inflight,
@@ -332,6 +356,7 @@ BENCHES: dict[str, Callable[[Bench], None]] = {
     "resume": resume,
     "flight": flight,
     "soak": soak,
+    "filters": filters,
 }
 
 

@@ -3,15 +3,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import json
+import re
 import sys
+import textwrap
 import tomllib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from deepswarm.core.records import Amend
 from deepswarm.core.spec import NOT_BUILT, TaskSpec, json_schema
+from deepswarm.doors import find
+from deepswarm.filters import TABLE as FILTERS
+from deepswarm.filters.json_repair import JsonRepair
 from deepswarm.testing.behaviour import Row
 from deepswarm.testing.catalogue import CATALOGUE
+from deepswarm.testing.suites.filter import same
 
 HERE = Path(__file__).parent
 PARTS = {
@@ -115,7 +126,78 @@ def _pain(pain: dict[str, Any]) -> str:
     return f"| {pain['number']} | {pain['symptom']} | {pain.get('answer', '—')} | {shown} |"
 
 
-PAGES: dict[str, Callable[[], str]] = {"task-file.md": task_file, "failures.md": failures, "pains.md": pains}
+def filters() -> str:
+    """The page about the filters: what each does, its options, and how the labelled broken replies fare."""
+    rows = ["# The filters, one by one", "", "Generated from `filters/` by `docs/make_reference.py`.", ""]
+    rows += ["How they are used: [howto/filter.md](../howto/filter.md).", ""]
+    for name in FILTERS:
+        made = find("filter", name, FILTERS)
+        text, _, options = inspect.cleandoc(made.__doc__ or "").partition("\nAttributes:\n")
+        rows += [
+            f"## {name}",
+            "",
+            text.partition("\nSource:")[0].strip(),
+            "",
+            "| option | default | |",
+            "|---|---|---|",
+        ]
+        defaults = {field.name: _option_default(field) for field in dataclasses.fields(made) if field.init}
+        explained = textwrap.dedent(options.partition("\nSource:")[0])
+        for option, meaning in re.findall(r"^(\w+): (.*(?:\n +.*)*)", explained, re.MULTILINE):
+            rows.append(
+                f"| `{option}` | {defaults[option]} | {' '.join(meaning.split()).replace('|', chr(92) + '|')} |"
+            )
+        rows.append("")
+    return "\n".join([*rows, *_repairs()]) + "\n"
+
+
+def _option_default(field: dataclasses.Field[Any]) -> str:
+    return "needed" if field.default is dataclasses.MISSING else f"`{json.dumps(field.default)}`"
+
+
+def _repairs() -> list[str]:
+    """How the labelled broken replies fare, kind by kind."""
+    fates: dict[str, Counter[str]] = {}
+    file = HERE.parent / "tests" / "data" / "broken_replies.jsonl"
+    for line in file.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        record = {"answer": row["reply"], "finish_reason": row.get("finish_reason", "stop")}
+        verdict = JsonRepair(schema=row.get("schema")).judge(record)
+        if isinstance(verdict, Amend):
+            right = "value" in row and same(verdict.record["answer_json"], row["value"])
+            fate = "right" if right else "wrongly changed"
+        else:
+            fate = "left alone" if "value" in row else "rightly left alone"
+        fates.setdefault(row["kind"], Counter())[fate] += 1
+    columns = ("right", "rightly left alone", "left alone", "wrongly changed")
+    rows = [
+        "## How labelled broken replies fare",
+        "",
+        "Each reply of `tests/data/broken_replies.jsonl` was labelled before",
+    ]
+    rows += [
+        "the present repair was written: with its right value, or as one to be left alone. The third column is those"
+    ]
+    rows += [
+        "that have a value and are dropped all the same; nothing is lost, the errors file has them.",
+        "",
+    ]
+    rows += [f"| kind | {' | '.join(columns)} |", "|---|--:|--:|--:|--:|"]
+    rows += [_counts(kind, fates[kind], columns) for kind in fates]
+    total = sum(fates.values(), Counter[str]())
+    return [*rows, _counts(f"**all {total.total()}**", total, columns)]
+
+
+def _counts(name: str, counts: Counter[str], columns: tuple[str, ...]) -> str:
+    return f"| {name} | {' | '.join(str(counts[column]) for column in columns)} |"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "task-file.md": task_file,
+    "failures.md": failures,
+    "pains.md": pains,
+    "filters.md": filters,
+}
 """The pages that are made here, by name."""
 
 

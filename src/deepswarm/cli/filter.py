@@ -42,6 +42,10 @@ SIMULATED: Final = """\
 @click.option("--max-chars", type=click.IntRange(min=0), metavar="N", help="Most characters.")
 @click.option("--min-words", type=click.IntRange(min=0), metavar="N", help="Fewest words.")
 @click.option("--max-words", type=click.IntRange(min=0), metavar="N", help="Most words.")
+@click.option(
+    "--filter", "more", multiple=True, metavar="NAME [JSON]", help='One more: \'pattern {"forbid": "TODO"}\'.'
+)
+@click.option("--no-code", is_flag=True, help="Refuse filters that run Python code of your own.")
 def command(
     input_dir: str | None,
     output: str | None,
@@ -49,6 +53,8 @@ def command(
     task_file: str | None,
     schema: str | None,
     wants_json: bool | None,
+    more: Sequence[str],
+    no_code: bool,
     **lengths: int | None,
 ) -> int:
     """Keep the good answers; say of each other one which filter dropped it and why. No call is made.
@@ -67,13 +73,15 @@ def command(
     kept, dropped = _target(output, folder / OUTPUT), _target(errors, folder / ERRORS)
     if kept.resolve() == dropped.resolve():
         raise click.UsageError(f"--output and --errors are the same file: {kept}")
-    wishes = Wishes(_read_schema(Path(schema)) if schema else None, wants_json, lengths)
+    wishes = Wishes(
+        _read_schema(Path(schema)) if schema else None, wants_json, lengths, [_setting(text) for text in more]
+    )
     with ExitStack() as stack:
         given = _given(stack, place, (kept, dropped))
         for target in (kept, dropped):
             refuse_to_replace(target, given.files, folder)
         settings, records = _settings(wishes, given.filters if named is None else named, given.records)
-        report = apply(records, settings, kept, dropped)
+        report = apply(records, settings, kept, dropped, code=not no_code)
     _tell(report)
     return 0
 
@@ -89,11 +97,13 @@ class Wishes:
         schema: A JSON Schema, when one is given.
         wants_json: Whether answers must be JSON; None when nothing was said.
         lengths: Bounds by option name; None stands for what was not given.
+        more: Filters that judge after those of the task.
     """
 
     schema: Mapping[str, Json] | None
     wants_json: bool | None
     lengths: Mapping[str, int | None]
+    more: Sequence[Setting] = ()
 
     def changed(self, settings: Sequence[Setting]) -> list[Setting]:
         """The settings with these wishes: an option given here takes the place of the one that was there."""
@@ -110,7 +120,27 @@ class Wishes:
         bounds: dict[str, Json] = {name: bound for name, bound in self.lengths.items() if bound is not None}
         if bounds:
             _set(steps, "length", bounds)
-        return [{name: options} for name, options in steps]
+        return [*({name: options} for name, options in steps), *self.more]
+
+
+def _setting(text: str) -> Setting:
+    """A filter of the command line: its name, and its options as JSON behind a space.
+
+    Raises:
+        click.UsageError: If what stands behind the space is no JSON object.
+    """
+    from deepswarm.core.jsontext import loads
+
+    name, _, options = text.strip().partition(" ")
+    if not options:
+        return name
+    try:
+        value = loads(options)
+    except ValueError as error:
+        raise click.UsageError(f"--filter {name}: the options are not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise click.UsageError(f'--filter {name}: the options must be a JSON object, such as {{"max_chars": 100}}')
+    return {name: value}
 
 
 def _set(steps: list[tuple[str, dict[str, Json]]], name: str, options: dict[str, Json]) -> None:
@@ -270,7 +300,7 @@ def result_files(folder: Path, targets: Sequence[Path]) -> list[Path]:
     records.
 
     Raises:
-        TaskFileError: If they hold different ones.
+        TaskFileError: If they hold different ones, or the records of several runs.
     """
     from deepswarm.core.errors import Problem, TaskFileError
     from deepswarm.formats import TABLE, name_of
@@ -289,7 +319,19 @@ def result_files(folder: Path, targets: Sequence[Path]) -> list[Path]:
         names = ", ".join(path.name for path in files)
         hint = f"name the one you mean: --input-dir {files[0]}"
         raise TaskFileError([Problem(f"these files hold different records: {names}", str(folder), hint=hint)])
-    return kinds[0] if kinds else []
+    parts = kinds[0] if kinds else []
+    runs = {path: _task_of(path) for path in parts}
+    if len({task for task in runs.values() if task}) > 1:
+        names = ", ".join(f"{path.name} (task {(task or 'unknown')[:12]})" for path, task in runs.items())
+        hint = f"name the one you mean: --input-dir {parts[0]}"
+        raise TaskFileError([Problem(f"these files hold the records of several runs: {names}", str(folder), hint=hint)])
+    return parts
+
+
+def _task_of(file: Path) -> str:
+    """The fingerprint of the task that the first record of a file was asked under; empty when it does not say."""
+    first = next((record for record in _read([file]) if isinstance(record, dict)), {})
+    return str(first.get("fingerprint") or "")
 
 
 def _identity(files: Sequence[Path]) -> tuple[int, int]:

@@ -48,6 +48,8 @@ _LONG: Final = b"0" * 20
 _LONG_INTEGER: Final = re.compile(rb"(?<![0-9.])-?[0-9]{19,}+(?![0-9.eE])")
 _ROUNDED: Final = float(1 << 63)
 """Integers that became floats are not smaller than this."""
+_SHORT: Final = 16
+"""Longest list within an object whose members are looked at one by one."""
 
 _WORDS: Final[Mapping[str, str]] = {
     "Expecting value": "a value is missing here, or is not JSON",
@@ -90,21 +92,36 @@ def loads(text: bytes | str, most_depth: int | None = None) -> Json:
 
 
 def _is_plain(value: Json) -> bool:
-    """True for most seeds, at less than the cost of looking through their text: flat objects without large numbers."""
+    """True for most seeds and records, at less than the cost of looking through their text.
+
+    They are objects of texts and small numbers, with short lists and objects of the same in them.
+    """
     if type(value) is not dict:
         return type(value) is str
     for inner in value.values():
         kind = type(inner)
         if kind is str or kind is int:
             continue
-        if kind is list or kind is dict or (kind is float and not -_ROUNDED < inner < _ROUNDED):  # type: ignore[operator]
+        if kind is list or kind is dict:
+            if len(inner) > _SHORT or not all(map(_is_small, _members(inner))):  # type: ignore[arg-type]
+                return False
+        elif not _is_small(inner):
             return False
     return True
+
+
+def _is_small(value: Json) -> bool:
+    kind = type(value)
+    if kind is float:
+        return -_ROUNDED < value < _ROUNDED  # type: ignore[operator]
+    return kind is not list and kind is not dict
 
 
 def _is_deeper(value: Json, most_depth: int) -> bool:
     level: list[dict[str, Json] | list[Json]] = [value] if isinstance(value, (dict, list)) else []
     for _ in range(most_depth):
+        if not level:
+            return False
         level = [inner for outer in level for inner in _members(outer) if isinstance(inner, (dict, list))]
     return bool(level)
 
@@ -288,15 +305,21 @@ def _refuse_odd_names(value: Any) -> None:
             left.extend(here)
 
 
+_REAL: Final = frozenset({str, int, bool, type(None)})
+
+
 def _refuse_unreal(value: Any) -> None:
     """The fast library writes NaN and Infinity as null, and so loses that there was something."""
-    left = [value]
+    left = [[value]]
     while left:
-        here = left.pop()
-        if isinstance(here, float):
-            if not math.isfinite(here):
-                raise ValueError(f"{here} is not JSON")
-        elif isinstance(here, dict):
-            left.extend(here.values())
-        elif isinstance(here, (list, tuple)):
-            left.extend(here)
+        members = left.pop()
+        if _REAL.issuperset(map(type, members)):
+            continue
+        for here in members:
+            if isinstance(here, float):
+                if not math.isfinite(here):
+                    raise ValueError(f"{here} is not JSON")
+            elif isinstance(here, dict):
+                left.append(list(here.values()))
+            elif isinstance(here, (list, tuple)):
+                left.append(list(here))

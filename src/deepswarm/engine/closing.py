@@ -10,6 +10,7 @@ from deepswarm.core.records import Json, Outcome
 from deepswarm.core.spec import TaskSpec
 from deepswarm.dialects import Dialect
 from deepswarm.doors import find
+from deepswarm.engine.filter_files import resolved, with_texts
 from deepswarm.engine.filtering import apply, with_shared_schema
 from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.output import records
@@ -49,22 +50,22 @@ def check_filters(task: TaskFile) -> None:
     Raises:
         TaskFileError: With every unknown filter, unknown option and bad value.
     """
-    build(with_shared_schema(filters_of(task)), str(task.path))
+    build(with_texts(with_shared_schema(filters_of(task))), str(task.path))
 
 
 def filters_of(task: TaskFile) -> list[str | Mapping[str, Json]]:
-    """The task's filters, with schemas that are names of files read from them.
+    """The task's filters, with schemas that are names of files read from them, and other names of files made paths.
 
     Raises:
         TaskFileError: If such a file cannot be read.
     """
-    return [setting if isinstance(setting, str) else _with_schema(task, setting) for setting in task.spec.filters]
+    return [setting if isinstance(setting, str) else _with_files(task, setting) for setting in task.spec.filters]
 
 
-def _with_schema(task: TaskFile, setting: Mapping[str, Json]) -> Mapping[str, Json]:
+def _with_files(task: TaskFile, setting: Mapping[str, Json]) -> str | Mapping[str, Json]:
     options = setting.get("structure")
     if not isinstance(options, dict) or not isinstance(options.get("schema"), str):
-        return setting
+        return resolved(setting, lambda name: resolve(task, name).resolve())
     path = resolve(task, str(options["schema"]))
     try:
         return {"structure": {**options, "schema": jsontext.loads(path.read_bytes())}}

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -19,9 +19,12 @@ from deepswarm.core.records import Json, Outcome, Record, Totals
 from deepswarm.dialects import TABLE as DIALECTS
 from deepswarm.dialects import Dialect
 from deepswarm.doors import find
+from deepswarm.engine.filter_files import with_texts
 from deepswarm.engine.folder import RunFolder, simulated
 from deepswarm.engine.output import FAILED, RESULTS, record_from, records
-from deepswarm.filters import Named, Setting, build, spelt_out
+from deepswarm.engine.shelf import DiskShelf
+from deepswarm.filters import Named, Setting, build, runs_code, spelt_out
+from deepswarm.filters.function import provenance
 from deepswarm.filters.judging import Count, Tally, judge_all
 from deepswarm.formats import ENDINGS, Writer, name_of, writer
 from deepswarm.journals.sqlite import FILE, SqliteJournal
@@ -140,11 +143,13 @@ class FilterReport:
         tally: Counts, also for each filter.
         output: The file of the kept records.
         errors: The file of the dropped records, each with its filter and reason.
+        code: What Python of the user's own was run: path and hash of each file.
     """
 
     tally: Tally
     output: Path
     errors: Path
+    code: Sequence[str] = ()
 
     def lines(self) -> list[str]:
         """The report for people; the first line alone says the most important."""
@@ -157,6 +162,7 @@ class FilterReport:
         rows.append(f"kept: {self.output}")
         if tally.dropped:
             rows.append(f"dropped, with filter and reason: {self.errors}")
+        rows += [f"run as your own code: {where}" for where in self.code]
         return rows
 
 
@@ -168,11 +174,18 @@ def _line(count: Count, wide: int) -> str:
     return row.rstrip()
 
 
-def apply(records: Iterable[Record | Problem], settings: Sequence[Setting], output: Path, errors: Path) -> FilterReport:
+def apply(
+    records: Iterable[Record | Problem],
+    settings: Sequence[Setting],
+    output: Path,
+    errors: Path,
+    *,
+    code: bool = True,
+) -> FilterReport:
     """Judge records and write what was kept and what was dropped.
 
     Each file is there whole or not at all, in the format that its ending names. The same records and settings give
-    the same bytes. Memory does not follow the number of records.
+    the same bytes. Memory does not follow the number of records, but for filters that compare all of them.
 
     Args:
         records: In the order in which they are to be written; a Problem stands for a line that is no record.
@@ -180,12 +193,21 @@ def apply(records: Iterable[Record | Problem], settings: Sequence[Setting], outp
             to choose between several values, unless it has its own.
         output: Of the kept records.
         errors: Of the dropped ones: {"id", "filter", "reason", "record"}, the record whole and as it was read.
+        code: Whether filters may run Python of the user's own.
 
     Raises:
         TaskFileError: If a setting is wrong or a file cannot be written; before any record is read.
         DiskFull: If the disk is full.
     """
-    return write_judged(records, build(with_shared_schema(settings)), output, errors)
+    filters = build(with_texts(with_shared_schema(settings)), code=code)
+    return replace(write_judged(records, filters, output, errors), code=code_in(settings))
+
+
+def code_in(settings: Sequence[Setting]) -> list[str]:
+    """Which files of the user's own the filters run, each with its hash."""
+    steps = [spelt_out(setting) for setting in settings]
+    addresses = [str(options["function"]) if name == "python" else name for name, options in steps if runs_code(name)]
+    return list(dict.fromkeys(provenance(address) for address in addresses))
 
 
 def write_judged(
@@ -194,8 +216,14 @@ def write_judged(
     """`apply`, with filters that are made already."""
     write_kept, write_dropped = writer_for(output), writer_for(errors)
     tally = Tally()
-    with explained(output), tempfile.TemporaryFile(dir=_folder_of(errors)) as spool:
-        kept = write_kept(_kept(records, filters, tally, spool), output)
+
+    def shelf() -> DiskShelf:
+        made = DiskShelf(_folder_of(errors))
+        open_shelves.callback(made.close)
+        return made
+
+    with ExitStack() as open_shelves, explained(output), tempfile.TemporaryFile(dir=_folder_of(errors)) as spool:
+        kept = write_kept(_kept(records, filters, tally, spool, shelf), output)
         with explained(errors):
             dropped = write_dropped(_spooled(spool), errors)
     if (kept, dropped) != (tally.kept, tally.dropped):
@@ -204,10 +232,14 @@ def write_judged(
 
 
 def _kept(
-    records: Iterable[Record | Problem], filters: Sequence[Named], tally: Tally, spool: BinaryIO
+    records: Iterable[Record | Problem],
+    filters: Sequence[Named],
+    tally: Tally,
+    spool: BinaryIO,
+    shelf: Callable[[], DiskShelf],
 ) -> Iterator[Record]:
     """The kept records; the dropped ones go into the spool meanwhile, so that one pass is enough."""
-    for record, dropped in judge_all(records, filters, tally):
+    for record, dropped in judge_all(records, filters, tally, shelf):
         if dropped is None:
             yield record
         else:

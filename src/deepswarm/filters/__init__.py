@@ -33,7 +33,24 @@ TABLE: Final = {
     "json_repair": "deepswarm.filters.json_repair:JsonRepair",
     "structure": "deepswarm.filters.structure:Structure",
     "length": "deepswarm.filters.length:Length",
+    "parts": "deepswarm.filters.parts:Parts",
+    "language": "deepswarm.filters.language:Language",
+    "refusal": "deepswarm.filters.refusal:Refusal",
+    "repetition": "deepswarm.filters.repetition:Repetition",
+    "echo": "deepswarm.filters.echo:Echo",
+    "duplicate": "deepswarm.filters.duplicate:Duplicate",
+    "near_duplicate": "deepswarm.filters.near_duplicate:NearDuplicate",
+    "contamination": "deepswarm.filters.contamination:Contamination",
+    "pattern": "deepswarm.filters.pattern:Pattern",
+    "python": "deepswarm.filters.function:Function",
 }
+
+FILE_OPTIONS: Final = {
+    "duplicate": "against",
+    "near_duplicate": "against",
+    "contamination": "benchmark",
+}
+"""Options that name files of records: whoever reads files puts their texts in place of the names."""
 
 
 class Filter(Protocol):
@@ -43,12 +60,36 @@ class Filter(Protocol):
         """Keep, amend or drop a record; the record itself is never changed."""
 
 
+class SetFilter(Filter, Protocol):
+    """A filter that must see all records before it can judge one, such as one that keeps the best of several."""
+
+    def judge_all(self, records: Iterable[Record]) -> Iterator[Verdict]:
+        """A verdict for every record, in their order.
+
+        Args:
+            records: Read once, to the end, before the first verdict is given; none of them may be held on to.
+        """
+
+
 if TYPE_CHECKING:  # the type checker proves that who is listed fits the door
+    from deepswarm.filters.contamination import Contamination
+    from deepswarm.filters.duplicate import Duplicate
+    from deepswarm.filters.echo import Echo
+    from deepswarm.filters.function import Function
     from deepswarm.filters.json_repair import JsonRepair
+    from deepswarm.filters.language import Language
     from deepswarm.filters.length import Length
+    from deepswarm.filters.near_duplicate import NearDuplicate
+    from deepswarm.filters.parts import Parts
+    from deepswarm.filters.pattern import Pattern
+    from deepswarm.filters.refusal import Refusal
+    from deepswarm.filters.repetition import Repetition
     from deepswarm.filters.structure import Structure
 
-    RESIDENTS: tuple[type[Filter], ...] = (JsonRepair, Structure, Length)
+    RESIDENTS: tuple[type[Filter], ...] = (
+        *(JsonRepair, Structure, Length, Parts, Language, Refusal, Repetition, Echo, Contamination, Pattern, Function),
+    )
+    SET_RESIDENTS: tuple[type[SetFilter], ...] = (Duplicate, NearDuplicate)
 
 
 class Named(NamedTuple):
@@ -62,12 +103,13 @@ Setting: TypeAlias = str | Mapping[str, Json]
 """A filter as a task file writes it: `length`, or `length: {min_chars: 200}`."""
 
 
-def build(settings: Sequence[Setting], file: str = "") -> list[Named]:
+def build(settings: Sequence[Setting], file: str = "", *, code: bool = True) -> list[Named]:
     """The filters that a task names.
 
     Args:
         settings: In order, each a name or {name: {option: value}}.
         file: Where the settings stand, for the messages.
+        code: Whether filters that run Python of the user's own may be loaded.
 
     Returns:
         In the same order; a name that comes again is numbered, such as "length (2)".
@@ -80,6 +122,8 @@ def build(settings: Sequence[Setting], file: str = "") -> list[Named]:
     for place, setting in enumerate(settings, 1):
         try:
             name, options = spelt_out(setting)
+            if not code and runs_code(name):
+                raise _Unfit([(f"'{name}' runs Python code, which --no-code refuses", "take it out of the filters")])
             made = _made(name, options)
         except _Unfit as unfit:
             problems += [Problem(f"filters.{place}: {what}", file, hint=hint) for what, hint in unfit.flaws]
@@ -108,6 +152,11 @@ def spelt_out(setting: object) -> tuple[str, dict[str, Json]]:
         raise _Unfit([(f"the options of '{name}' must be 'name: value' lines, not {shown(options)}", "")])
     hint = "write '- length' or '- length: {min_chars: 200}', each filter behind a '- ' of its own"
     raise _Unfit([("this is not one filter with its options", hint)])
+
+
+def runs_code(name: str) -> bool:
+    """Whether a filter of this name is, or calls, code that is not the program's own."""
+    return name == "python" or ":" in name
 
 
 class _Unfit(ValueError):
@@ -166,7 +215,10 @@ _WORDS: Final[Mapping[Any, str]] = {
 def _misfit(value: Json, hint: Any) -> str:
     """What an option takes, in words, when this value is something else; empty when it fits."""
     union = typing.get_origin(hint) in {typing.Union, types.UnionType}
-    kinds = [typing.get_origin(kind) or kind for kind in (typing.get_args(hint) if union else (hint,))]
+    whole = list(typing.get_args(hint) if union else (hint,))
+    if isinstance(value, list) and Sequence[str] in whole and not all(isinstance(each, str) for each in value):
+        return "a list of texts"
+    kinds = [typing.get_origin(kind) or kind for kind in whole]
     if not all(kind in _WORDS or kind is types.NoneType for kind in kinds) or any(_fits(value, k) for k in kinds):
         return ""
     return " or ".join(_WORDS[kind] for kind in kinds if kind in _WORDS)

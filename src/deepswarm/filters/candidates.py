@@ -26,8 +26,8 @@ _LONE_END: Final = re.compile(rf"\s*[^\s\[{{`].*?</(?:{_TAGS})>", re.DOTALL | re
 
 _ANCHOR: Final = re.compile(
     r"""
-    \s*+ (?= \{ \s*+ (?: ["'\u201c}] | /[/*] | [A-Za-z_]\w*+ \s*+ : )
-           | \[ \s*+ (?: [\[{"'\u201c\]] | (?: -?\d[\w.+-]*+ | true | false | null ) \s*+ , ) )
+    \s*+ (?= \{ \s*+ (?: ["'\u201c}] | /[/*] | \#\ | [A-Za-z_$][\w$]*+ \s*+ : )
+           | \[ \s*+ (?: [\[{"'\u201c\]] | (?: -?\d[\w.+-]*+ | true | false | null | True | False | None ) \s*+ , ) )
     """,
     re.VERBOSE,
 )
@@ -48,14 +48,14 @@ _LEFT_OVER: Final = re.compile(r"""\s*+(?:[\]}:"]|,\s*+[^\s`~])""")
 _CLOSING: Final = re.compile(r"\s*+[\]}]")
 _MEMBER_NAME: Final = re.compile(r"""["']\s*:\s*\Z""")
 
-_SIGN: Final = re.compile(r"""[\[\]{}"'\u201c]|//[^\n]*+|/\*""")
+_SIGN: Final = re.compile(r"""[\[\]{}"'\u201c]|//[^\n]*+|(?<=[\s,{\[])\#[ ][^\n]*+|/\*""")
 _PAIR: Final = {"{": "}", "[": "]"}
 _STRING_SIGN: Final = {
     '"': re.compile(r'\\.|"', re.DOTALL),
     "'": re.compile(r"\\.|'", re.DOTALL),
     "\u201c": re.compile(r'\\.|[\u201d"]', re.DOTALL),
 }
-_GOES_ON: Final = re.compile(r"\s*+(?:[,:\]}]|//|/\*|\Z)")
+_GOES_ON: Final = re.compile(r"\s*+(?:[,:\]}]|//|/\*|\#[ ]|\Z)")
 
 
 class Unsound(Exception):
@@ -147,6 +147,8 @@ def candidates(text: str) -> list[Region]:
             raise Unsound("a piece of some JSON without its beginning")
         close = _FENCE_END.search(text, end) if place is Place.FENCED else None
         start = _next(text, close.end() if close else end)
+    if found and found[-1].place is Place.IN_PROSE and unclosed + _opened(text[end:]) < 0:
+        raise Unsound("a bracket behind the JSON was never opened: a piece of some JSON without its beginning")
     fenced = [region for region in found if region.place is Place.FENCED]
     return fenced if fenced and found[0].place is not Place.FIRST else found
 

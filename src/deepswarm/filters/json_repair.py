@@ -1,6 +1,6 @@
 """The filter `json_repair`: the answer is JSON, or can be made JSON without a guess.
 
-    strictly valid? ── yes ──▶ kept as it is
+    strictly valid? ── yes ──▶ kept as it is (what was encoded twice is decoded)
         │ no
     reasoning tags, fences, prose around it: taken away ──▶ the one candidate that is left
         │
@@ -8,39 +8,40 @@
         │ no
     mistakes with one reading (commas, quotation marks, comments, Python's literals) set right ──▶ amended
         │ other mistakes
-    the json-repair library (bounded in size and depth) ──▶ amended, with what it did; or dropped
+        ▼ dropped
 
 Dropped, and never repaired: prose without JSON, text that was cut off, two answers of which none can be chosen, NaN and
-Infinity, places where the model wrote "..." instead of the rest, repairs that would lose text.
+Infinity, places where the model wrote "..." instead of the rest, values without quotation marks.
+
+Why no repairing library stands at the end: what it may do without changing a value (every text, number and name stays,
+in the same order) is what `mending.py` does; all else that it did in `tests/data/broken_replies.jsonl` was a guess.
 """
 
 from __future__ import annotations
 
-import math
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Final
 
 from deepswarm.core import jsontext
 from deepswarm.core.records import Amend, Drop, Json, Record, Verdict
-from deepswarm.filters.candidates import MOST_DEPTH, Kind, Place, Region, Unsound, candidates, without_reasoning
+from deepswarm.filters.candidates import MOST_DEPTH, Place, Region, Unsound, candidates, without_reasoning
 from deepswarm.filters.mending import mended
 from deepswarm.filters.schema import Schema
 
 CUT_OFF: Final = frozenset({"length", "max_tokens"})
 """Finish reasons that say so."""
-MOST_NOTES: Final = 3
-"""Most repairs that are listed by their names."""
-_LOST: Final = 0.05
-"""Share of letters that a repair may take away: those of signs that stand for others."""
+DECODED: Final = "decoded: it was encoded twice"
+MOST_ENCODED: Final = 3
+"""How often JSON is looked for within the text of JSON."""
 
-_ELIDED: Final = re.compile(r"\.\.\.|\u2026")
-_NO_NUMBER: Final = re.compile(r"(?<![\w$])(?:NaN|[+-]?Infinity|undefined)(?![\w$])(?!\s*:)")
-_PUT_TOGETHER: Final = re.compile(r"""(?<!\\)(["'])\s*+\+\s*+\1""")
-_NUMBER: Final = re.compile(r"(?<![\w.+-])[-+]?\.?[0-9]")
-_ESCAPE: Final = re.compile(r"\\u[0-9A-Fa-f]{4}|\\.", re.DOTALL)
-_LATEX: Final = re.compile(r"(?<!\\)(?:\\\\)*\\[bf][a-z]")
+_FENCED: Final = re.compile(r"```[\w+.-]*\s*([\[{\"].*)```\Z", re.DOTALL)
+_ENCODED: Final = re.compile(r'[\[{](?:\\[nrt]|\s)*+\\"')
+_LATEX: Final = re.compile(
+    r"(?<!\\)(?:\\\\)*\\(?:[bf][a-z]|(?:t(?:heta|imes|ext|au|an)|n(?:abla|eq|u)|r(?:ho|ight))(?![a-z]))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,11 @@ class JsonRepair:
     Attributes:
         schema: A JSON Schema that chooses when an answer holds several values: the only one that fits is taken. In a
             task file it is that of `structure` when none is given.
-        most_chars: Longest text that is handed to the repairing library, whose time grows faster than its text.
+        most_chars: Longest broken text that is repaired. Strictly valid JSON may be longer.
     """
 
     schema: Mapping[str, Json] | None = None
-    most_chars: int = 50_000
+    most_chars: int = 1_000_000
     _compiled: Schema | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -87,8 +88,8 @@ class JsonRepair:
             text, value, notes = self._read(answer)
         except Unsound as unsound:
             return Drop(str(unsound))
-        if _LATEX.search(text):
-            notes = (*notes, r"holds \b or \f before a letter: LaTeX with single backslashes?")
+        if "\\" in text and _LATEX.search(text):
+            notes = (*notes, r"holds \b, \f, \n, \r or \t where LaTeX has a command: single backslashes?")
         return Amend({**record, "answer": text, "answer_json": value}, notes)
 
     def _read(self, answer: str) -> tuple[str, Json, tuple[str, ...]]:
@@ -99,20 +100,45 @@ class JsonRepair:
         """
         text = answer.strip("\ufeff \t\r\n")
         try:
-            return answer, _strict(text), ()
+            value = _strict(text)
         except ValueError:
             pass
-        rest = without_reasoning(text)
+        else:
+            inner, done = self._decoded(value)
+            return (jsontext.dumps(inner).decode() if done else answer), inner, (*done, *_twice(text, value))
+        rest = without_reasoning(text).strip()
         notes = ["removed the reasoning"] if rest != text else []
+        if (fenced := _FENCED.match(rest)) and "```" not in fenced[1]:
+            rest = fenced[1].strip()
+            notes.append("removed a Markdown fence")
         try:
-            value = _strict(rest.strip())
+            if rest == text:
+                raise ValueError("it was read above, and is not JSON")
+            value = _strict(rest)
         except ValueError:
-            value, more = self._chosen(rest)
-            notes += more
-        return jsontext.dumps(value).decode(), value, tuple(notes)
+            value, more = _escaped(rest) or self._chosen(rest)
+        else:
+            twice = _twice(rest, value)
+            value, done = self._decoded(value)
+            more = [*done, *twice]
+        return jsontext.dumps(value).decode(), value, (*notes, *more)
+
+    def _decoded(self, value: Json) -> tuple[Json, list[str]]:
+        """The object or list that a JSON text holds as its text, unless the schema wants the text."""
+        inner = value
+        for _ in range(MOST_ENCODED):
+            if not isinstance(inner, str) or (self._compiled and self._compiled.allows(inner)):
+                break
+            try:
+                inner = _strict(inner)
+            except (ValueError, Unsound):
+                break
+        return (inner, [DECODED]) if isinstance(inner, (dict, list)) and inner is not value else (value, [])
 
     def _chosen(self, text: str) -> tuple[Json, list[str]]:
         """The one value of a text that holds more than JSON, or broken JSON."""
+        if len(text) > self.most_chars:
+            raise Unsound(f"broken JSON of {len(text):,} characters, more than {self.most_chars:,}: not repaired")
         regions = candidates(text)
         if not regions:
             raise Unsound("no JSON" if text.strip() else "no JSON: the answer is empty")
@@ -120,7 +146,7 @@ class JsonRepair:
         flaw: Unsound | None = None
         for region in regions:
             try:
-                value, notes = self._value(region)
+                value, notes = _value(region)
                 read.setdefault(jsontext.canonical(value), (value, [*_around(region, text), *notes]))
             except Unsound as unsound:
                 flaw = unsound
@@ -135,34 +161,20 @@ class JsonRepair:
         which = "no schema to choose" if not self._compiled else f"{len(fitting)} of them fit the schema"
         raise Unsound(f"ambiguous: {len(regions)} JSON values, {which}")
 
-    def _value(self, region: Region) -> tuple[Json, list[str]]:
-        """The value of a candidate, and how it was repaired.
 
-        Raises:
-            Unsound: If it cannot be repaired without a guess.
-        """
-        try:
-            return _strict(region.text), []
-        except ValueError:
-            pass
-        if _ELIDED.search(region.bare):
-            raise Unsound("the model left something out and wrote '...' in its place")
-        if found := _NO_NUMBER.search(region.bare):
-            raise Unsound(f"{found[0]} is not JSON")
-        if any(
-            part.kind is Kind.STRING and _PUT_TOGETHER.search(part.text, 1, len(part.text) - 1) for part in region.parts
-        ):
-            raise Unsound("texts that are put together with +, as in a program, are not JSON")
-        try:
-            text, notes = mended(region.parts) or ("", [])
-            return _whole(_strict(text), region), notes
-        except ValueError:
-            pass
-        if len(region.text) > self.most_chars:
-            raise Unsound(
-                f"broken JSON of {len(region.text):,} characters, more than {self.most_chars:,}: not repaired"
-            )
-        return _repaired(region)
+def _value(region: Region) -> tuple[Json, list[str]]:
+    """The value of a candidate, and how it was repaired.
+
+    Raises:
+        Unsound: If it cannot be repaired without a guess.
+    """
+    try:
+        value = _strict(region.text)
+    except ValueError:
+        pass
+    else:
+        return value, list(_twice(region.text, value))
+    return mended(region.parts)
 
 
 def _strict(text: str) -> Json:
@@ -176,6 +188,47 @@ def _strict(text: str) -> Json:
     if text.count("[") + text.count("{") > MOST_DEPTH and _depth(value) > MOST_DEPTH:
         raise Unsound(f"nested more than {MOST_DEPTH} deep")
     return value
+
+
+def _escaped(text: str) -> tuple[Json, list[str]] | None:
+    r"""The value of {\"a\": 1}, JSON as it stands within a JSON text; None for everything else."""
+    if not _ENCODED.match(text):
+        return None
+    try:
+        inner = jsontext.loads(f'"{text}"')
+        return (_strict(inner), [DECODED]) if isinstance(inner, str) else None
+    except ValueError:
+        return None
+
+
+def _twice(text: str, value: Json) -> list[str]:
+    """Names that stand twice in one object of a JSON text: the last value counts, and that is not left unsaid."""
+    if text.count(":") <= _names(value):
+        return []
+    found: dict[str, None] = {}
+
+    def paired(members: list[tuple[str, Json]]) -> dict[str, Json]:
+        seen: dict[str, Json] = {}
+        for name, inner in members:
+            if name in seen and seen[name] != inner:
+                found[name] = None
+            seen[name] = inner
+        return seen
+
+    json.loads(text, object_pairs_hook=paired)
+    names = ", ".join(name[:40] for name in list(found)[:3])
+    return [f"legal, but a name stands twice in one object, of which the last counts: {names}"] if found else []
+
+
+def _names(value: Json) -> int:
+    """How many names all objects have together."""
+    count, pending = 0, [value]
+    while pending:
+        here = pending.pop()
+        if isinstance(here, dict):
+            count += len(here)
+        pending += [inner for inner in _members(here) if type(inner) is dict or type(inner) is list]
+    return count
 
 
 def _depth(value: Json) -> int:
@@ -192,56 +245,6 @@ def _members(value: Json) -> Iterable[Json]:
     return value if isinstance(value, list) else ()
 
 
-def _repaired(region: Region) -> tuple[Json, list[str]]:
-    """What the repairing library makes of a candidate, if nothing of it is lost.
-
-    It loses, without a word, empty strings in lists and all but the last of equal names, for example.
-    """
-    import json_repair
-
-    text = region.text
-    try:
-        value, log = cast("tuple[Json, Any]", json_repair.loads(text, skip_json_loads=True, logging=True))
-    except (RecursionError, ValueError, IndexError) as error:  # it is written for broken text, and still
-        raise Unsound(f"broken JSON that cannot be repaired ({type(error).__name__})") from error
-    if not isinstance(value, dict if text[0] == "{" else list):
-        raise Unsound("broken JSON that cannot be repaired")
-    if not _finite(value):
-        raise Unsound("a number is beyond the range of floating point")
-    _whole(value, region)
-    return jsontext.loads(jsontext.dumps(value)), list(_notes(log))  # escaped halves of a character become one
-
-
-def _whole(value: Json, region: Region) -> Json:
-    """The value, if nothing of the candidate is missing in it.
-
-    Raises:
-        Unsound: If it holds fewer texts (names included) or numbers, or markedly fewer letters.
-    """
-    leaves = list(_leaves(value))
-    texts = sum(isinstance(leaf, str) for leaf in leaves)
-    numbers = sum(isinstance(leaf, (int, float)) and not isinstance(leaf, bool) for leaf in leaves)
-    letters = sum(_letters("null" if leaf is None else str(leaf)) for leaf in leaves)
-    original = "".join(part.text for part in region.parts if part.kind is not Kind.COMMENT)
-    if (
-        texts < sum(part.kind is Kind.STRING for part in region.parts)
-        or numbers < len(_NUMBER.findall(region.bare))
-        or letters < (1 - _LOST) * _letters(_ESCAPE.sub("", original))
-    ):
-        raise Unsound("broken JSON whose repair would lose a part of it")
-    return value
-
-
-def _notes(log: list[dict[str, str]]) -> Iterator[str]:
-    """What the library says that it did; small things, such as a comma too many, it does not mention."""
-    kinds = list(dict.fromkeys(" ".join(str(entry.get("text", "")).split())[:120] for entry in log))
-    if not kinds:
-        yield "repaired: commas, quotation marks or literals"
-    yield from (f"repaired: {kind}" for kind in kinds[:MOST_NOTES])
-    if len(kinds) > MOST_NOTES:
-        yield f"repaired: {len(kinds) - MOST_NOTES} more kinds of mistakes"
-
-
 def _around(region: Region, text: str) -> Iterator[str]:
     """What is left out when only this candidate is taken."""
     if region.place is Place.FENCED:
@@ -252,24 +255,3 @@ def _around(region: Region, text: str) -> Iterator[str]:
         outside = text.replace(region.text, "", 1)
     if outside.strip():
         yield "removed text around the JSON"
-
-
-def _finite(value: Json) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return all(_finite(item) for item in _members(value))
-
-
-def _leaves(value: Json) -> Iterator[Json]:
-    """All names, texts, numbers, truths and nulls."""
-    if isinstance(value, (dict, list)):
-        if isinstance(value, dict):
-            yield from value
-        for item in _members(value):
-            yield from _leaves(item)
-    else:
-        yield value
-
-
-def _letters(text: str) -> int:
-    return sum(map(str.isalpha, text))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol, cast
 
 from deepswarm.core.errors import DeepSwarmError, Problem
 from deepswarm.core.records import Amend, Drop, Keep, Record, Verdict
-from deepswarm.filters import Filter, Named
+from deepswarm.filters import Filter, Named, SetFilter
 
 READING: Final = "reading"
 """Who drops what is no record."""
@@ -63,8 +64,35 @@ class Tally:
         return sum(count.dropped for count in self.filters)
 
 
+class Row(NamedTuple):
+    """A record on its way through the filters.
+
+    Attributes:
+        read: As it was read.
+        now: As the filters so far amended it; the same object when none did.
+        dropped: Who dropped it; None as long as nobody has.
+    """
+
+    read: Record
+    now: Record
+    dropped: Dropped | None = None
+
+
+class Shelf(Protocol):
+    """Where rows wait while a filter looks at all of them."""
+
+    def append(self, row: Row, /) -> None:
+        """Put one at the end."""
+
+    def __iter__(self) -> Iterator[Row]:
+        """All of them, in their order."""
+
+
 def judge_all(
-    records: Iterable[Record | Problem], filters: Sequence[Named], tally: Tally
+    records: Iterable[Record | Problem],
+    filters: Sequence[Named],
+    tally: Tally,
+    shelf: Callable[[], Shelf] = list,
 ) -> Iterator[tuple[Record, Dropped | None]]:
     """Every record, with who dropped it.
 
@@ -72,6 +100,7 @@ def judge_all(
         records: In any order; a Problem stands for a line that is no record.
         filters: In the order in which they judge.
         tally: An empty one, brought up to date with every record.
+        shelf: Makes a place where rows wait for a filter that looks at all of them; a list in memory by default.
 
     Yields:
         Kept records, amended where a filter said so, with None; dropped ones as they were read, with filter and reason.
@@ -81,6 +110,21 @@ def judge_all(
     """
     counts = [Count(name) for name, _ in filters]
     tally.filters[:] = counts
+    rows = _read(records, tally)
+    for at, (named, count) in enumerate(zip(filters, counts, strict=True)):
+        if hasattr(named.filter, "judge_all"):
+            rows = _judged_together(rows, named, count, shelf)
+        elif not at or hasattr(filters[at - 1].filter, "judge_all"):
+            end = next((n for n in range(at, len(filters)) if hasattr(filters[n].filter, "judge_all")), len(filters))
+            rows = _judged_alone(rows, filters[at:end], counts[at:end])
+    for row in rows:
+        tally.kept += row.dropped is None
+        yield (row.now if row.dropped is None else row.read), row.dropped
+    if tally.read != tally.kept + tally.dropped:
+        raise DeepSwarmError(f"{tally.read} records were read, {tally.kept} kept and {tally.dropped} dropped")
+
+
+def _read(records: Iterable[Record | Problem], tally: Tally) -> Iterator[Row]:
     for record in records:
         tally.read += 1
         if isinstance(record, Problem):
@@ -88,31 +132,65 @@ def judge_all(
                 tally.filters.insert(0, Count(READING))
             row, dropped = _unread(record), Dropped(READING, record.what)
             _count(tally.filters[0], dropped, f"line {record.line}" if record.line else record.file)
-            yield row, dropped
-            continue
-        tally.simulated += record.get("simulated") is True
-        row, by = _judged(record, filters, counts)
-        tally.kept += by is None
-        yield row, by
-    if tally.read != tally.kept + tally.dropped:
-        raise DeepSwarmError(f"{tally.read} records were read, {tally.kept} kept and {tally.dropped} dropped")
+            yield Row(row, row, dropped)
+        else:
+            tally.simulated += record.get("simulated") is True
+            yield Row(record, record)
 
 
-def _judged(record: Record, filters: Sequence[Named], counts: Sequence[Count]) -> tuple[Record, Dropped | None]:
-    current = record
-    for (name, judge), count in zip(filters, counts, strict=True):
-        count.judged += 1
-        verdict = _verdict(judge, current)
-        if isinstance(verdict, Drop):
-            dropped = Dropped(name, verdict.reason)
-            _count(count, dropped, str(record.get("id", "")))
-            return record, dropped
-        if isinstance(verdict, Amend):
-            current = verdict.record
-            if verdict.notes:
-                count.amended += 1
-                current = _with_notes(current, name, verdict.notes)
-    return current, None
+def _judged_alone(rows: Iterable[Row], filters: Sequence[Named], counts: Sequence[Count]) -> Iterator[Row]:
+    steps = list(zip(filters, counts, strict=True))
+    for given in rows:
+        row = given
+        for named, count in steps:
+            if row.dropped is not None:
+                break
+            row = _applied(row, named.name, _verdict(named.filter, row.now), count)
+        yield row
+
+
+def _judged_together(rows: Iterable[Row], named: Named, count: Count, shelf: Callable[[], Shelf]) -> Iterator[Row]:
+    """Rows through a filter that looks at all of them: they wait on the shelf meanwhile."""
+    waiting = shelf()
+    looking = iter(rows)
+
+    def looked_at() -> Iterator[Record]:
+        for row in looking:
+            waiting.append(row)
+            if row.dropped is None:
+                yield row.now
+
+    given = looked_at()
+    try:
+        verdicts = list(cast("SetFilter", named.filter).judge_all(given))
+        fault = ""
+    except DeepSwarmError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a filter of the user's own may raise anything
+        verdicts, fault = [], f"the filter itself failed: {type(error).__name__}: {error}"
+    deque(given, maxlen=0)
+    judged = iter(verdicts)
+    for row in waiting:
+        if row.dropped is None:
+            verdict = next(judged, Drop(fault or "the filter itself failed: it gave fewer verdicts than records"))
+            yield _applied(row, named.name, _sound(verdict), count)
+        else:
+            yield row
+
+
+def _applied(row: Row, name: str, verdict: Verdict, count: Count) -> Row:
+    count.judged += 1
+    if isinstance(verdict, Drop):
+        dropped = Dropped(name, verdict.reason)
+        _count(count, dropped, str(row.read.get("id", "")))
+        return Row(row.read, row.now, dropped)
+    if isinstance(verdict, Amend):
+        now = verdict.record
+        if verdict.notes:
+            count.amended += 1
+            now = _with_notes(now, name, verdict.notes)
+        return Row(row.read, now)
+    return row
 
 
 def _verdict(judge: Filter, record: Record) -> Verdict:
@@ -121,6 +199,10 @@ def _verdict(judge: Filter, record: Record) -> Verdict:
         verdict = judge.judge(record)
     except Exception as error:  # noqa: BLE001 - a filter of the user's own may raise anything
         return Drop(f"the filter itself failed: {type(error).__name__}: {error}")
+    return _sound(verdict)
+
+
+def _sound(verdict: object) -> Verdict:
     if not isinstance(verdict, (Keep, Amend, Drop)):
         return Drop(f"the filter itself failed: it gave {type(verdict).__name__}, not Keep, Amend or Drop")
     return verdict

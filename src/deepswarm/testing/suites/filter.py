@@ -20,7 +20,7 @@ from hypothesis.strategies import SearchStrategy
 from deepswarm.core import jsontext
 from deepswarm.core.errors import TaskFileError
 from deepswarm.core.records import Amend, Drop, Json, Keep, Record
-from deepswarm.filters import Filter, build
+from deepswarm.filters import Filter, SetFilter, build
 
 TOUCHED: Final = frozenset({"answer", "answer_json", "reasoning"})
 """Fields that a filter may change; all others say where a record comes from."""
@@ -126,6 +126,19 @@ def check_verdict(judge: Filter, record: Record) -> None:
         third = judge.judge(verdict.record)
         assert not isinstance(third, Drop), "what a filter makes, it must not drop itself"
         assert same(third.record if isinstance(third, Amend) else verdict.record, verdict.record), "it is never done"
+
+
+def check_verdicts(judge: SetFilter, records: list[Record]) -> None:
+    """Every record gets one verdict, in their order, always the same; what was kept is kept when it is judged again."""
+    before = copy.deepcopy(records)
+    verdicts = list(judge.judge_all(iter(records)))
+    assert same(records, before), "the records themselves were changed"
+    assert len(verdicts) == len(records), "there is one verdict for every record"
+    assert repr(list(judge.judge_all(iter(records)))) == repr(verdicts), "the same records were judged in two ways"
+    kept = [record for record, verdict in zip(records, verdicts, strict=True) if not isinstance(verdict, Drop)]
+    assert not any(isinstance(verdict, Drop) for verdict in judge.judge_all(iter(kept))), "it is never done"
+    for verdict in verdicts:
+        assert not isinstance(verdict, Drop) or 0 < len(verdict.reason) < 5_000, "a reason is a sentence"
 
 
 def check_options(name: str, options: dict[str, Json]) -> None:
