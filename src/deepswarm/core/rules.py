@@ -16,6 +16,7 @@ from deepswarm.core.flaws import Flaw, Where, named_at, nearest, secret_flaw
 from deepswarm.core.prompt import TemplateProblem, compile_template
 from deepswarm.core.ranges import RANGE, range_of
 from deepswarm.core.secret import holds_a_secret, masked, names_a_secret
+from deepswarm.core.typekeys import type_rule_flaws
 
 _OWN_PARAMS: Final[Mapping[str, tuple[str, str, Callable[[object], bool]]]] = {
     "model": ("has a key of its own", "write worker_model instead", lambda _: True),
@@ -35,6 +36,7 @@ def rule_flaws(values: Mapping[str, object]) -> Iterator[Flaw]:
     if isinstance(prompt, str) and prompt and not prompt.strip():
         yield Flaw(("prompt_template",), "'prompt_template' is blank", "write what the model is asked")
     yield from address_flaws(values)
+    yield from type_rule_flaws(values)
     params, seeds = values.get("worker_params"), values.get("seeds")
     if isinstance(params, Mapping):
         yield from _param_flaws(params)
