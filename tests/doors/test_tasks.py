@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from deepswarm.core.spec import TaskSpec, check
 from deepswarm.core.turns import Answer, InputTooLong
 from deepswarm.tasks import TABLE, made
+from deepswarm.tasks.language import other_language
 from deepswarm.tasks.reading import json_in
 from deepswarm.tasks.reference import number_in
-from deepswarm.tasks.translation import lost
+from deepswarm.tasks.translation import _SAMPLES, lost
 from deepswarm.testing.suites.task_type import BAD_TEXTS, check_any_reply, check_open, check_rehearsal, reply_of
 
 SOURCE = "The <b>harbour</b> has 1,250 boats, says {name}, and each of them came here a long time ago."
@@ -262,3 +263,18 @@ def test_numbers_are_read_exactly(text, same):
 @pytest.mark.parametrize("text", ["", "x", "1/0", "NaN", "1e999999999", "1/x"])
 def test_what_is_no_number_is_none(text):
     assert number_in(text) is None
+
+
+# --- the language ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", _SAMPLES)
+def test_a_sentence_is_in_its_own_language_and_in_no_other(code):
+    assert [other for other in _SAMPLES if not other_language(_SAMPLES[code], other)] == [code]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1234", "Oslo", "https://example.com/die/und/das/oder", "```\nfor x in y:\n    pass\n```"]
+)
+def test_what_has_no_language_is_in_none(text):
+    assert not other_language(text, "de")

@@ -61,7 +61,7 @@ class _Section(BaseModel):
 class TranslationSection(_Section):
     """How `task_type: translation` translates."""
 
-    target_language: _Language = _key("The language to translate into.")
+    target_language: _Language = _key("the code of the language to translate into, such as de")
     source_language: _Language | None = _key("The language of the source; the model tells when it is not given.", None)
     source: _Name | None = _key("The seed's field with the text; the template's only field when it has one.", None)
     glossary: dict[str, _Name] = _key("Terms and how they must be translated.", {})

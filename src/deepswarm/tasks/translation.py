@@ -15,7 +15,7 @@ from typing import Final
 from deepswarm.core.records import Json, Message, Reply
 from deepswarm.core.spec import TaskSpec
 from deepswarm.core.turns import Answer, Conversation, Reject, Step
-from deepswarm.tasks.language import LEAST_LETTERS, known_languages, other_language
+from deepswarm.tasks.language import LEAST_LETTERS, known_languages, letters_in, other_language
 from deepswarm.tasks.prompts import Prompts, asked_in, source_name, source_text, text_field
 from deepswarm.tasks.refusals import refusal
 
@@ -112,7 +112,7 @@ class Translation:
         return "\n\n".join(parts)
 
     def _other_language(self, source: str, text: str) -> Reject | None:
-        if sum(map(str.isalpha, source)) < LEAST_LETTERS:
+        if letters_in(source) < LEAST_LETTERS:
             return None
         found = other_language(text, self._section.target_language)
         if not found:
@@ -123,7 +123,7 @@ class Translation:
 
 def _echo(source: str, text: str) -> Reject | None:
     """Why a text is rejected as the source itself; short ones (names, numbers) may stay what they are."""
-    if sum(map(str.isalpha, source)) >= LEAST_LETTERS and _plain(source) == _plain(text):
+    if letters_in(source) >= LEAST_LETTERS and _plain(source) == _plain(text):
         return Reject("echo", "the answer is the source text, not translated")
     return None
 
