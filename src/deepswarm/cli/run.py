@@ -87,17 +87,21 @@ def _end_with(text: str) -> None:
 
 
 def _simulated_provider(task: TaskFile, law_name: str) -> Provider:
+    from deepswarm.core.typekeys import MADE_UP
     from deepswarm.engine.closing import schema_of
+    from deepswarm.engine.opening import task_type_of
     from deepswarm.engine.pipeline import Provider
     from deepswarm.simulator.law import load_law
     from deepswarm.simulator.provider import SimulatedProvider
     from deepswarm.transports.simulated import SimulatedTransport
 
     law = load_law(law_name)
-    schema = schema_of(task)
+    kind = task_type_of(task)
+    schema = schema_of(task) if kind.schema is None else kind.schema
     if schema is not None:
         law = law.with_schema(schema)
-    return Provider(lambda: SimulatedTransport(SimulatedProvider(law)), simulated=True)
+    writer = None if task.spec.task_type in MADE_UP else kind.rehearse
+    return Provider(lambda: SimulatedTransport(SimulatedProvider(law, writer=writer)), simulated=True)
 
 
 def _surroundings(command: str, *, virtual: bool) -> Any:

@@ -28,9 +28,11 @@ SHOWN: Final = 20
 def command(task_argument: str | None, task_option: str | None, overrides: tuple[str, ...]) -> None:
     """Check a task file, and whether its seeds have the fields that it needs. No call is made."""
     from deepswarm.core.errors import TaskFileError
+    from deepswarm.engine.opening import task_type_of
     from deepswarm.taskfile import load, resolve
 
     task = load(task_option or task_argument or "task.yaml", overrides)
+    task_type_of(task)
     if task.spec.filters:
         from deepswarm.engine.closing import check_filters
 

@@ -25,7 +25,6 @@
     │  ├─ Unauthorized      401 403                                                   PAUSE
     │  ├─ OutOfFunds        402, the account's money is gone                          PAUSE
     │  └─ QuotaSpent        a daily or monthly quota; retry_after_s where known       PAUSE
-    ├─ AnswerError          the reply is fine, the answer is not                      SEMANTIC
     ├─ JournalError
     │  ├─ JournalLocked     another process holds the run                             exit 75
     │  ├─ JournalMismatch   the task changed; says which keys                         exit 2
@@ -327,13 +326,6 @@ class QuotaSpent(CallError):
 
     disposition = Disposition.PAUSE
     label = "quota_spent"
-
-
-class AnswerError(DeepSwarmError):
-    """The reply is fine, the answer is not. The verifier says why."""
-
-    disposition: ClassVar[Disposition] = Disposition.SEMANTIC
-    label: ClassVar[str] = "answer"
 
 
 class JournalError(DeepSwarmError):

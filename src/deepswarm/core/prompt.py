@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from deepswarm.core.records import Json
 
@@ -25,6 +25,8 @@ _KEYWORDS = frozenset(
 
 class TemplateProblem(ValueError):
     """A template that cannot be read, or a seed that cannot fill it. `line` is counted in the template, from 1."""
+
+    label: ClassVar[str] = "template"
 
     def __init__(self, what: str, line: int = 0) -> None:
         """Keep the line."""

@@ -89,6 +89,10 @@ class Tried:
     last: str = ""
     changes: frozenset[Change] = frozenset(Change)
 
+    def after_rejection(self, call_s: float) -> Tried:
+        """What the seed has been through after a reply whose answer its task type rejected."""
+        return replace(self, answers=self.answers + 1, spent_s=self.spent_s + call_s)
+
     @property
     def attempts(self) -> int:
         """Tries so far that count."""
@@ -191,6 +195,19 @@ def decide(
     if unreached and (tried.unreached < UNREACHED or alike is None):
         return Wait(backoff(tried.unreached, policy, chance) if tried.unreached else 0.0, unreached=True)
     return _within(_after_failure(error, tried, policy, chance, alike), tried, policy, call_s)
+
+
+def decide_rejected(tried: Tried, policy: RetryPolicy, *, call_s: float = 0.0) -> Retry | GiveUp:
+    """What follows from a reply whose answer its task type rejected: asked again, on the account of useless replies.
+
+    Args:
+        tried: What the seed went through before this reply.
+        policy: The task's patience.
+        call_s: Seconds that the call took.
+    """
+    if tried.answers >= policy.answers:
+        return GiveUp()
+    return GiveUp("out_of_time") if tried.spent_s + call_s > policy.seed_s else Retry(0.0)
 
 
 def kind_of(error: CallError) -> str:

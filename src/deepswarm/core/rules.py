@@ -16,6 +16,7 @@ from deepswarm.core.flaws import Flaw, Where, named_at, nearest, secret_flaw
 from deepswarm.core.prompt import TemplateProblem, compile_template
 from deepswarm.core.ranges import RANGE, range_of
 from deepswarm.core.secret import holds_a_secret, masked, names_a_secret
+from deepswarm.core.typekeys import type_rule_flaws
 
 _OWN_PARAMS: Final[Mapping[str, tuple[str, str, Callable[[object], bool]]]] = {
     "model": ("has a key of its own", "write worker_model instead", lambda _: True),
@@ -40,6 +41,7 @@ def rule_flaws(values: Mapping[str, object]) -> Iterator[Flaw]:
     if values.get("rate_limit") is not None and values.get("pace") != "page-formula":
         hint = "write pace: page-formula with it, or rpm for a hard ceiling"
         yield Flaw(("rate_limit",), "'rate_limit' is for 'pace: page-formula' alone", hint)
+    yield from type_rule_flaws(values)
     params, seeds = values.get("worker_params"), values.get("seeds")
     if isinstance(params, Mapping):
         yield from _param_flaws(params)

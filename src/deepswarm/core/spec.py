@@ -23,6 +23,16 @@ from deepswarm.core.flaws import Flaw, Schema, meant, misfit, nearest, secret_fl
 from deepswarm.core.ranges import RANGE
 from deepswarm.core.rules import rule_flaws
 from deepswarm.core.secret import masked, names_a_secret, plainly
+from deepswarm.core.typekeys import (
+    NEEDED,
+    ClassificationSection,
+    CodeReviewSection,
+    ExtractionSection,
+    SummarizationSection,
+    TranslationSection,
+    VerifySection,
+    unbuilt_flaws,
+)
 
 if TYPE_CHECKING:
     from deepswarm.core.records import Json
@@ -64,7 +74,17 @@ class TaskSpec(BaseModel):
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=(), title="DeepSwarm task"
     )
 
-    task_type: Literal["generation"] = _key(ASK, "What kind of task it is.", "generation")
+    task_type: Literal[
+        "generation", "translation", "summarization", "classification", "extraction", "code_review", "custom"
+    ] = _key(ASK, "What kind of task it is.", "generation")
+    translation: TranslationSection | None = _key(ASK, "Of task_type translation: the languages and terms.", None)
+    summarization: SummarizationSection | None = _key(ASK, "Of task_type summarization: how long.", None)
+    classification: ClassificationSection | None = _key(ASK, "Of task_type classification: the labels.", None)
+    extraction: ExtractionSection | None = _key(ASK, "Of task_type extraction: the shape of the answers.", None)
+    code_review: CodeReviewSection | None = _key(ASK, "Of task_type code_review: what a finding may be.", None)
+    verify: VerifySection | None = _key(
+        ASK, "Of task_type generation and custom: the reference answer that answers are compared with.", None
+    )
     prompt_template: str = _key(ASK, "The user message; {{name}} takes the seed's field of that name.", min_length=1)
     system_prompt: str | None = _key(ASK, "The system message; may use {{name}} as well.", None)
     worker_model: str = _key(ASK, "The model that does the work, as its provider names it.", min_length=1)
@@ -175,7 +195,6 @@ class NotBuilt(NamedTuple):
     asks: Callable[[object], bool] = lambda _: True
 
 
-_LATER_TYPES: Final = ("translation", "summarization", "classification", "extraction", "code_review", "custom")
 _ORCHESTRATOR: Final = NotBuilt(
     "planning, monitoring and escalation by an orchestrator are not built yet", "leave the key out"
 )
@@ -193,9 +212,9 @@ NOT_BUILT: Final[Mapping[str, NotBuilt]] = {
     ),
     "worker_script": NotBuilt("worker code of your own is not built yet", "leave the key out"),
     "task_type": NotBuilt(
-        "this task type is not built yet",
-        "write the instructions into prompt_template and use task_type: generation",
-        lambda value: isinstance(value, str) and (value in _LATER_TYPES or ":" in value),
+        "task types of your own are not built yet",
+        "write the instructions into prompt_template and use task_type: custom",
+        lambda value: isinstance(value, str) and ":" in value,
     ),
 }
 """Keys of the mission page that are refused, wholly or for the values that ask for the missing capability."""
@@ -279,6 +298,7 @@ def _key_flaws(key: str, value: object) -> Iterator[Flaw]:
             named = f"'{key}: {plainly(value)}'" if partly else f"'{key}'"
             yield Flaw((key,), f"{named}: {later.what}", later.hint, on_key=not partly)
             return
+    yield from unbuilt_flaws(key, value)
     field = TaskSpec.model_fields.get(key)
     if field is None:
         if names_a_secret(key, value, top=True):
@@ -308,6 +328,10 @@ def json_schema() -> dict[str, Json]:
     """The JSON Schema (draft 2020-12) of a task file. Keys that are not built yet are not in it."""
     schema: dict[str, Json] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema |= {key: _tidy(value) for key, value in TaskSpec.model_json_schema().items() if key != "description"}
+    schema["allOf"] = [
+        {"if": {"properties": {"task_type": {"const": kind}}, "required": ["task_type"]}, "then": {"required": [kind]}}
+        for kind in NEEDED
+    ]
     return schema
 
 

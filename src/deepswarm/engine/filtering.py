@@ -17,8 +17,8 @@ from deepswarm.core.errors import DeepSwarmError, DiskFull, Problem, TaskFileErr
 from deepswarm.core.jsontext import dumps, loads
 from deepswarm.core.records import Json, Outcome, Record, Totals
 from deepswarm.dialects import TABLE as DIALECTS
-from deepswarm.dialects import Dialect
 from deepswarm.doors import find
+from deepswarm.engine.answers import Decoder, answers_of
 from deepswarm.engine.filter_files import with_texts
 from deepswarm.engine.folder import RunFolder, simulated
 from deepswarm.engine.output import FAILED, RESULTS, record_from, records
@@ -47,7 +47,7 @@ class RecordedRun:
 
     folder: Path
     _journal: SqliteJournal = field(repr=False)
-    _dialect: Dialect = field(repr=False)
+    _dialect: Decoder = field(repr=False)
 
     @property
     def task(self) -> Mapping[str, Any]:
@@ -95,7 +95,8 @@ def recorded(folder: Path) -> Iterator[RecordedRun]:
         raise TaskFileError([no_run(folder, "there is no run in it")])
     journal = SqliteJournal(RunFolder(folder).journal, readonly=True)
     try:
-        yield RecordedRun(folder, journal, find("dialect", "openai_chat", DIALECTS))
+        dialect: Decoder = find("dialect", "openai_chat", DIALECTS)
+        yield RecordedRun(folder, journal, answers_of(journal.task(), dialect))
     finally:
         journal.close()
 

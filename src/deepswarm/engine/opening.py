@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from deepswarm.core.changes import Difference, differences, fingerprinted
@@ -11,8 +11,9 @@ from deepswarm.core.deadlines import Wanted
 from deepswarm.core.errors import JournalMismatch, Problem, TaskFileError
 from deepswarm.core.identity import fingerprint
 from deepswarm.core.prompt import TemplateProblem
-from deepswarm.core.records import Call
+from deepswarm.core.records import Call, Json
 from deepswarm.core.spec import ASK, AUTO, TaskSpec
+from deepswarm.core.typekeys import with_defaults
 from deepswarm.dialects import TABLE as DIALECTS
 from deepswarm.dialects import Dialect, dialect_for
 from deepswarm.doors import find
@@ -22,7 +23,7 @@ from deepswarm.journals import Enrolment
 from deepswarm.journals.sqlite import SqliteJournal
 from deepswarm.sources.making import write_seeds
 from deepswarm.taskfile import TaskFile, resolve
-from deepswarm.tasks import TABLE, TaskType
+from deepswarm.tasks import TaskType, made
 
 LONG_TOKENS: Final = 2000
 """Answers that may be as long are streamed: at some 60 tokens a second they take half a minute."""
@@ -32,16 +33,18 @@ def task_type_of(task: TaskFile) -> TaskType:
     """The task type with its templates read.
 
     Raises:
-        TaskFileError: If a template cannot be read, with its line in the task file.
+        TaskFileError: If a template cannot be read, or the type's section is of no use.
     """
     spec = task.spec
     try:
-        made: TaskType = find("task type", spec.task_type, TABLE)(spec.prompt_template, spec.system_prompt)
+        return made(spec)
     except TemplateProblem as problem:
         raise TaskFileError(
             [Problem(f"the template cannot be read: {problem}", str(task.path), hint=_HINT)]
         ) from problem
-    return made
+    except ValueError as problem:
+        hint = f"correct the section '{spec.task_type}'"
+        raise TaskFileError([Problem(str(problem), str(task.path), hint=hint)]) from problem
 
 
 _HINT = "placeholders look like {{name}}; text that only looks like one goes into {% raw %}…{% endraw %}"
@@ -58,11 +61,17 @@ def dialect_of(spec: TaskSpec) -> Dialect:
     return dialect
 
 
-def call_of(spec: TaskSpec) -> Call:
-    """What all calls of the task have in common; the messages come from the seeds."""
-    most = spec.worker_max_tokens
-    stream = (most is None or most >= LONG_TOKENS) if spec.stream == AUTO else bool(spec.stream)
-    return Call(spec.worker_model, (), most, spec.worker_params, spec.thinking, stream)
+def call_of(spec: TaskSpec, schema: Mapping[str, Json] | None = None) -> Call:
+    """What all calls of the task have in common; the messages come from the seeds.
+
+    Args:
+        spec: The task.
+        schema: What the answers' JSON fits; None when they are text.
+    """
+    call = Call(spec.worker_model, (), spec.worker_max_tokens, spec.worker_params, spec.thinking)
+    call = with_defaults(call, spec.task_type, dialect_name_of(spec), schema)
+    most = call.max_tokens
+    return call._replace(stream=(most is None or most >= LONG_TOKENS) if spec.stream == AUTO else bool(spec.stream))
 
 
 def wanted_of(spec: TaskSpec) -> Wanted:

@@ -16,7 +16,7 @@ from deepswarm.core import jsontext
 from deepswarm.core.errors import CallError
 from deepswarm.core.ledger import Story, record_of
 from deepswarm.core.records import HttpReply, Outcome, Record, Reply
-from deepswarm.dialects import Dialect
+from deepswarm.engine.answers import Decoder
 from deepswarm.journals import Journal
 
 RESULTS: Final = "results.jsonl"
@@ -85,7 +85,7 @@ class _File:
 class ResultFiles:
     """The two files of a run."""
 
-    def __init__(self, folder: Path, journal: Journal, dialect: Dialect, checkpoint_every: int) -> None:
+    def __init__(self, folder: Path, journal: Journal, dialect: Decoder, checkpoint_every: int) -> None:
         """Open both and write what the journal holds and they do not."""
         self._journal, self._dialect, self._every = journal, dialect, checkpoint_every
         self._results = _File(folder, RESULTS, journal)
@@ -130,13 +130,13 @@ def line_of(record: Record, payload: bytes) -> bytes:
     return jsontext.one_line(jsontext.dumps_around(record, "seed", payload))
 
 
-def record_from(story: Story, dialect: Dialect) -> tuple[Record, bytes]:
+def record_from(story: Story, dialect: Decoder) -> tuple[Record, bytes]:
     """A record and its seed's payload, from the journal alone."""
     reply = _reply_in(story, dialect) if story.ended.outcome is Outcome.DONE else None
     return record_of(story, reply, None), story.ended.payload
 
 
-def records(journal: Journal, dialect: Dialect, outcomes: frozenset[Outcome]) -> Iterator[Record]:
+def records(journal: Journal, dialect: Decoder, outcomes: frozenset[Outcome]) -> Iterator[Record]:
     """All records of these outcomes, in the order in which their seeds ended."""
     for _, story in journal.stories(outcomes):
         record, payload = record_from(story, dialect)
@@ -144,7 +144,7 @@ def records(journal: Journal, dialect: Dialect, outcomes: frozenset[Outcome]) ->
         yield record
 
 
-def _reply_in(story: Story, dialect: Dialect) -> Reply | None:
+def _reply_in(story: Story, dialect: Decoder) -> Reply | None:
     call: Any = story.call
     try:
         return dialect.decode(HttpReply(call.status, {}, call.body))

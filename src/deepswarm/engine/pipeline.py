@@ -31,6 +31,7 @@ from deepswarm.core.retry import Chance, RetryPolicy
 from deepswarm.core.scheduler import How, Scheduler, Stop
 from deepswarm.core.spec import TaskSpec
 from deepswarm.dialects import Dialect
+from deepswarm.engine.answers import Answers
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.clock import Clock
 from deepswarm.engine.closing import check_filters, export_run, filter_run, filters_of
@@ -141,7 +142,7 @@ def run(
         )
         enrolment = read_seeds(journal, task, folder, kind.names, wishes.total, accepted, screen.say)
         dialect = dialect_of(spec)
-        output = ResultFiles(folder.path, journal, dialect, spec.checkpoint_every)
+        output = ResultFiles(folder.path, journal, Answers(dialect, kind), spec.checkpoint_every)
         stack.callback(output.close)
         if wishes.retry_failed:
             reopened = journal.reopen(frozenset({Outcome.FAILED, Outcome.REJECTED}), None, (around.utc(), 0.0))
@@ -242,7 +243,7 @@ class Dispatch:
             self.screen.say(f"balance: {balance.amount:,.2f} {balance.currency}")
         job = Job(
             self.kind,
-            call_of(spec),
+            call_of(spec, self.kind.schema),
             RetryPolicy(spec.call_retries, spec.worker_retries, seed_s=spec.seed_timeout),
             Lessons(),
             fingerprint_of(spec),

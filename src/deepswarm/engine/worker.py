@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from deepswarm.core.asking import Change, changed, possible
-from deepswarm.core.errors import AnswerError, CallError, DiskFull, Disposition
+from deepswarm.core.errors import CallError, DiskFull, Disposition
 from deepswarm.core.events import CallEnded, SeedEnded
 from deepswarm.core.ledger import Story, record_of
 from deepswarm.core.lessons import Lessons
 from deepswarm.core.prompt import TemplateProblem
 from deepswarm.core.records import Call, Outcome, Reply
-from deepswarm.core.retry import Decision, GiveUp, Retry, RetryPolicy, Tried, Wait, decide
+from deepswarm.core.retry import Decision, GiveUp, Retry, RetryPolicy, Tried, Wait, decide, decide_rejected
+from deepswarm.core.turns import Answer, Conversation, Reject, asked_again
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.dispatcher import NOTHING, Dispatcher, Finding, Lease
 from deepswarm.tasks import TaskType
@@ -63,10 +64,11 @@ async def work(number: int, job: Job, dispatcher: Dispatcher, caller: Caller, mo
 async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) -> Finding:
     """Bring one seed to its end: as many calls as it takes, one path for the first and the tenth."""
     try:
-        call = job.lessons.first(job.call, job.task.open(lease.fields))
+        conversation = job.task.open(lease.fields)
     except TemplateProblem as problem:
         dispatcher.unsent(lease)
-        return _ended(lease, job, dispatcher, None, "template", str(problem))
+        return _ended(lease, job, dispatcher, None, problem.label, str(problem))
+    call = job.lessons.first(job.call, conversation.messages)
     health = dispatcher.health
     tried: Tried | None = None
     failing_since = math.inf
@@ -78,7 +80,19 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         outages = health.outages
         dispatcher.heard(lease, called)
         if isinstance(result, Reply):
-            return _answered(lease, job, dispatcher, ended, result)
+            step = job.task.step(conversation, result)
+            if isinstance(step, Answer):
+                answer = result if step.text is result.text else result._replace(text=step.text)
+                return _finding(lease, job, dispatcher, ended, answer, Outcome.DONE, "ok", "")
+            tried = Tried(changes=possible(call)) if tried is None else tried
+            ended = ended._replace(label=step.label, detail=step.reason)
+            if isinstance(decide_rejected(tried, job.policy, call_s=call_s), GiveUp):
+                return _ended(lease, job, dispatcher, ended, step.label, step.reason, Outcome.REJECTED)
+            call = _told(call, conversation, result, step)
+            tried = tried.after_rejection(call_s)
+            probe = await dispatcher.wait(ended, 0.0)
+            current = await dispatcher.again(lease, tried.attempts + 1, probe=probe)
+            continue
         failing_since = min(failing_since, ended.at)
         tried = Tried(changes=possible(call)) if tried is None else tried
         alike = health.alike if health.served_at >= failing_since - RECENTLY_S else None
@@ -128,13 +142,9 @@ def _reason(decision: GiveUp, error: CallError, tried: Tried) -> str:
     return str(error)
 
 
-def _answered(lease: Lease, job: Job, dispatcher: Dispatcher, ended: CallEnded, reply: Reply) -> Finding:
-    try:
-        text = job.task.step(reply)
-    except AnswerError as error:
-        return _ended(lease, job, dispatcher, ended, error.label, str(error), Outcome.REJECTED)
-    answer = reply if text is reply.text else reply._replace(text=text)
-    return _finding(lease, job, dispatcher, ended, answer, Outcome.DONE, "ok", "")
+def _told(call: Call, conversation: Conversation, reply: Reply, reject: Reject) -> Call:
+    """The same call, in a conversation that goes on with what was wrong."""
+    return call._replace(messages=asked_again(conversation, reply.text, reject))
 
 
 def _ended(

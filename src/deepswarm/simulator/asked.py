@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 from deepswarm.core import jsontext
-from deepswarm.core.records import HttpRequest
+from deepswarm.core.records import HttpRequest, Message
 
 _MARKER = re.compile(r"\[\[id:([^\[\]]{1,200})\]\]")
 _CHARACTERS_PER_TOKEN = 4
@@ -73,6 +73,11 @@ class Asked(NamedTuple):
         """The messages as the client sent them, without an Anthropic system prompt."""
         messages: list[dict[str, Any]] = self.body["messages"]
         return messages
+
+    @property
+    def said(self) -> list[Message]:
+        """The same as texts, for what reads them."""
+        return [Message(message["role"], _text_in(message.get("content"))) for message in self.messages]
 
     @property
     def include_usage(self) -> bool:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
-from deepswarm.core.records import HttpReply
+from deepswarm.core.records import HttpReply, Message
 from deepswarm.simulator import bodies, completions, messages
 from deepswarm.simulator.answer import Answer
 from deepswarm.simulator.asked import Asked, Form
 from deepswarm.simulator.draws import Draws
 from deepswarm.simulator.law import Law, ReplyKind
 from deepswarm.simulator.play import Drip, End, Play, Scene, whole
-from deepswarm.simulator.replies import json_reply, text_reply
+from deepswarm.simulator.replies import json_reply, text_reply, with_defect
 from deepswarm.simulator.script import Script
 
+Writer: TypeAlias = Callable[[Sequence[Message], str], str]
+"""Gives the text of an answer to these messages; the second argument is what marks it as simulated."""
 _BLANK_LINE: Final = b"\n"
 _MOST_PIECES: Final = 10_000
 """Of a streamed answer: one that is longer comes in larger pieces, so that no reply fills the memory."""
@@ -44,6 +47,7 @@ class Case:
         slowdown: Factor on the time of each token; 1 is none.
         cached: Prompt tokens that come from the provider's prefix cache.
         since_s: Seconds from the provider's first request to this one's arrival.
+        writer: What answers are, when they depend on what is asked; None when the law makes them up.
     """
 
     law: Law
@@ -54,6 +58,7 @@ class Case:
     slowdown: float = 1.0
     cached: int = 0
     since_s: float = 0.0
+    writer: Writer | None = None
 
     @property
     def request_id(self) -> str:
@@ -85,7 +90,13 @@ class Case:
         """
         law, asked = self.law, self.asked
         share = law.stream.reasoning
-        if law.reply.kind is ReplyKind.JSON:
+        if self.writer is not None:
+            text = self.writer(asked.said, asked.mark)
+            if law.reply.kind is ReplyKind.JSON:
+                text = with_defect(text, law.reply, self.draws.uniform(b"defect"))
+            tokens = max(1, len(text) // 4)
+            thought = round(tokens * share / (1.0 - share)) if share < 1.0 else tokens
+        elif law.reply.kind is ReplyKind.JSON:
             text = json_reply(law.schema, law.reply, asked.mark, self.draws)
             tokens = max(1, len(text) // 4)
             thought = round(tokens * share / (1.0 - share)) if share < 1.0 else tokens

@@ -15,6 +15,7 @@ from deepswarm.simulator import bodies
 from deepswarm.simulator.asked import Asked, Unreadable, read_asked
 from deepswarm.simulator.behaviour import Case, behave
 from deepswarm.simulator.cache import Prefix, PrefixCache, prefixes_of
+from deepswarm.simulator.case import Writer
 from deepswarm.simulator.draws import Draws
 from deepswarm.simulator.headers import rate_headers
 from deepswarm.simulator.law import Law
@@ -74,11 +75,19 @@ class SimulatedProvider:
             count all requests either way.
         epoch: What the time was when the deliverer's clock showed 0, in seconds since 1970: for headers that name
             moments. A constant by default, so that the same requests get the same bytes.
+        writer: What answers are, when they depend on what is asked; None when the law makes them up.
     """
 
     def __init__(
-        self, law: Law, seed: int = 1, *, keep_rows: int | None = None, epoch: float = float(bodies.CREATED)
+        self,
+        law: Law,
+        seed: int = 1,
+        *,
+        keep_rows: int | None = None,
+        epoch: float = float(bodies.CREATED),
+        writer: Writer | None = None,
     ) -> None:
+        self._writer = writer
         self._law = self._acting = law
         self._tariff = tariff_of(law.prices)
         self._seed = seed
@@ -238,7 +247,7 @@ class SimulatedProvider:
         attempt = self._attempts[asked.key] = self._attempts.get(asked.key, 0) + 1
         slowdown = place.slowdown * self._admission.terms.slowdown
         draws = Draws(self._seed, asked.key, attempt)
-        case = Case(self._acting, asked, attempt, draws, place.wait_s, slowdown, demand.cached, t)
+        case = Case(self._acting, asked, attempt, draws, place.wait_s, slowdown, demand.cached, t, self._writer)
         play, tokens_out, reasoning, fault = behave(case)
         hold = self._admission.take(t, demand)
         name = "" if fault is None else fault.value

@@ -1,18 +1,30 @@
-"""The room of task types: each turns a seed into a conversation and a reply into an answer.
+"""The room of task types: each turns a seed into a conversation and a reply into an answer, or says why it is none.
 
-A task type is a pure object with two methods; it sees no clock, no network, no file. To add one, write one file, list
-it in TABLE, and pass the suite in `testing/suites/task_type.py`.
+    prompts.py     the messages of a seed, which all types put together alike
+    reading.py     the JSON in a reply, which several types read
+    one file per type
+
+A task type is a pure object; it sees no clock, no network, no file. To add one, write one file, list it in TABLE and
+its keys in `core/typekeys.py`, and pass the suite in `testing/suites/task_type.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from deepswarm.core.records import Json, Message, Reply
+from deepswarm.core.spec import TaskSpec
+from deepswarm.core.turns import Conversation, Step
 
 TABLE: Final = {
     "generation": "deepswarm.tasks.generation:Generation",
+    "translation": "deepswarm.tasks.translation:Translation",
+    "summarization": "deepswarm.tasks.summarization:Summarization",
+    "classification": "deepswarm.tasks.classification:Classification",
+    "extraction": "deepswarm.tasks.extraction:Extraction",
+    "code_review": "deepswarm.tasks.code_review:CodeReview",
+    "custom": "deepswarm.tasks.generation:Generation",
 }
 
 
@@ -21,17 +33,41 @@ class TaskType(Protocol):
 
     names: frozenset[str]
     """Fields that every seed must have."""
+    schema: Mapping[str, Json] | None
+    """What the answers' JSON fits; None when answers are text."""
 
-    def open(self, fields: Mapping[str, Json]) -> tuple[Message, ...]:
-        """The conversation's first messages.
-
-        Raises:
-            TemplateProblem: If the seed cannot fill the template; the seed has failed, nothing was asked.
-        """
-
-    def step(self, reply: Reply) -> str:
-        """The answer that a reply holds.
+    def open(self, fields: Mapping[str, Json]) -> Conversation:
+        """The conversation for a seed.
 
         Raises:
-            AnswerError: If the reply is fine and its answer is not; says why.
+            TemplateProblem: If the seed cannot fill the template, or (InputTooLong) does not fit the model's window;
+                the seed has failed, nothing was asked.
         """
+
+    def step(self, conversation: Conversation, reply: Reply) -> Step:
+        """What a reply amounts to: `Answer`, whose text is `extract(reply.text)`, or `Reject`."""
+
+    def extract(self, text: str) -> str:
+        """The answer in the text of a reply that `step` accepted: what the record shows.
+
+        It needs nothing but the text, so that records can be made from the journal again.
+        """
+
+    def rehearse(self, messages: Sequence[Message], mark: str) -> str:
+        """A made-up answer to these messages that `step` accepts, for rehearsals.
+
+        Where it is free text it starts with `mark`, which says that it is simulated.
+        """
+
+
+def made(spec: TaskSpec) -> TaskType:
+    """The task's type, with its templates read.
+
+    Raises:
+        TemplateProblem: If a template cannot be read.
+        ValueError: If something in the type's section is of no use, such as a schema that is none.
+    """
+    from deepswarm.doors import find
+
+    kind: TaskType = find("task type", spec.task_type, TABLE)(spec)
+    return kind

@@ -13,7 +13,9 @@ from deepswarm.core import jsontext
 from deepswarm.core.identity import content_of, given_id
 from deepswarm.core.records import Incoming, Json, Record, SeedRow
 from deepswarm.core.spec import TaskSpec
+from deepswarm.core.typekeys import MADE_UP
 from deepswarm.dialects import openai_chat
+from deepswarm.engine.answers import Answers
 from deepswarm.engine.clock import virtual_clock
 from deepswarm.engine.output import FAILED, RESULTS, ResultFiles
 from deepswarm.engine.pipeline import Dispatch, Provider, Surroundings
@@ -24,7 +26,7 @@ from deepswarm.report.summary import Summary
 from deepswarm.simulator import virtual_time
 from deepswarm.simulator.law import Law
 from deepswarm.simulator.provider import SimulatedProvider
-from deepswarm.tasks.generation import Generation
+from deepswarm.tasks import made
 from deepswarm.transports.simulated import SimulatedTransport
 
 START_UTC = 1_800_000_000.0
@@ -111,16 +113,20 @@ def rehearse(
         chance_seed: For back-off and jitter.
         **keys: Of the task file.
     """
-    spec = TaskSpec(**{"prompt_template": "{{prompt}}", "worker_model": "mock", "stagger": 0.0, **keys})
+    spec = TaskSpec.model_validate({"prompt_template": "{{prompt}}", "worker_model": "mock", "stagger": 0.0, **keys})
+    kind = made(spec)
+    if kind.schema is not None:
+        law = law.with_schema(kind.schema)
     journal = MemoryJournal() if journal is None else journal
-    provider = SimulatedProvider(law) if provider is None else provider
+    writer = None if spec.task_type in MADE_UP else kind.rehearse
+    provider = SimulatedProvider(law, writer=writer) if provider is None else provider
     provider.law = law
     screen, seed_list = SilentScreen(), SeedList(seeds)
     enrolment = journal.enrol(seed_list.incoming(), None)
-    output = ResultFiles(folder, _as_journal(journal), openai_chat, spec.checkpoint_every)
+    output = ResultFiles(folder, _as_journal(journal), Answers(openai_chat, kind), spec.checkpoint_every)
     dispatch = Dispatch(
         spec,
-        Generation(spec.prompt_template, spec.system_prompt),
+        kind,
         _as_journal(journal),
         seed_list,
         output,
