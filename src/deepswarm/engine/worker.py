@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from deepswarm.core.asking import Change, changed, possible
+from deepswarm.core.asking import Change, changed, difference, possible
 from deepswarm.core.errors import AnswerError, CallError, DiskFull, Disposition
 from deepswarm.core.events import CallEnded, SeedEnded
+from deepswarm.core.jsontext import dumps
 from deepswarm.core.ledger import Story, record_of
 from deepswarm.core.lessons import Lessons
 from deepswarm.core.prompt import TemplateProblem
-from deepswarm.core.records import Call, Outcome, Reply
+from deepswarm.core.records import Call, Json, Outcome, Reply
 from deepswarm.core.retry import Decision, GiveUp, Retry, RetryPolicy, Tried, Wait, decide
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.dispatcher import NOTHING, Dispatcher, Finding, Lease
@@ -73,7 +74,7 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         outages = health.outages
         dispatcher.heard(lease, result)
         if isinstance(result, Reply):
-            return _answered(lease, job, dispatcher, ended, result)
+            return _answered(lease, job, dispatcher, ended, result, difference(job.call, call))
         failing_since = min(failing_since, ended.at)
         tried = Tried(changes=possible(call)) if tried is None else tried
         alike = health.alike if health.served_at >= failing_since - RECENTLY_S else None
@@ -120,13 +121,16 @@ def _reason(decision: GiveUp, error: CallError, tried: Tried) -> str:
     return str(error)
 
 
-def _answered(lease: Lease, job: Job, dispatcher: Dispatcher, ended: CallEnded, reply: Reply) -> Finding:
+def _answered(
+    lease: Lease, job: Job, dispatcher: Dispatcher, ended: CallEnded, reply: Reply, otherwise: dict[str, Json]
+) -> Finding:
     try:
         text = job.task.step(reply)
     except AnswerError as error:
         return _ended(lease, job, dispatcher, ended, error.label, str(error), Outcome.REJECTED)
     answer = reply if text is reply.text else reply._replace(text=text)
-    return _finding(lease, job, dispatcher, ended, answer, Outcome.DONE, "ok", "")
+    reason = dumps(otherwise).decode() if otherwise else ""
+    return _finding(lease, job, dispatcher, ended, answer, Outcome.DONE, "ok", reason)
 
 
 def _ended(
