@@ -52,6 +52,16 @@ class RecordedRun:
         return self._journal.task()
 
     @property
+    def journal(self) -> SqliteJournal:
+        """The journal itself, read only: for whoever looks at single seeds."""
+        return self._journal
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the replies in the journal are read."""
+        return self._dialect
+
+    @property
     def totals(self) -> Totals:
         """Counts of seeds and calls."""
         return self._journal.totals()

@@ -88,6 +88,7 @@ _FITS: Final[Mapping[str, Callable[[Json], bool]]] = {
     "simulated": _is_truth,
     "amended": lambda _: True,
     "asked_otherwise": lambda _: True,
+    "prompt_hash": _is_text,
 }
 """The declared columns, in order, and which values they hold."""
 _JSON: Final = frozenset({"answer_json", "seed", "amended", "asked_otherwise", MORE})
