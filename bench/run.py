@@ -324,6 +324,13 @@ def between(looks: list[tuple[int, float, float]], low: float, high: float) -> t
     return cpu * 1e6, statistics.fmean(look[2] for look in part)
 
 
+def formats(_: Bench) -> None:
+    """Writing 1,000,000 records in each format: a script of its own, see there."""
+    subprocess.run(
+        [sys.executable, str(HERE / "formats.py")], check=True, env={**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    )
+
+
 BENCHES: dict[str, Callable[[Bench], None]] = {
     "speed": speed,
     "inflight": inflight,
@@ -332,6 +339,7 @@ BENCHES: dict[str, Callable[[Bench], None]] = {
     "resume": resume,
     "flight": flight,
     "soak": soak,
+    "formats": formats,
 }
 
 

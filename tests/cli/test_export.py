@@ -218,6 +218,20 @@ def test_a_seed_stays_in_its_split_and_a_larger_share_takes_none_away(key, seed,
         assert split_of(key, {"test": share * 2}, seed) == "test"
 
 
+def test_replies_are_read_in_the_dialect_in_which_they_came(deepswarm):
+    body = {
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [{"type": "text", "text": "from there"}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    journaled(Path("output"), SEEDS, {"s0": json.dumps(body).encode()}, task={"worker_dialect": "anthropic"})
+    assert deepswarm("export", "--output", "x.jsonl").code == 0
+    assert [row["answer"] for row in rows("x.jsonl")] == ["from there"]
+
+
 # --- show and sample -------------------------------------------------------------------------------------------------
 
 

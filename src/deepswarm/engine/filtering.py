@@ -16,8 +16,9 @@ from typing import Any, BinaryIO, Final
 from deepswarm.core.errors import DeepSwarmError, DiskFull, Problem, TaskFileError
 from deepswarm.core.jsontext import dumps, loads
 from deepswarm.core.records import Json, Outcome, Record, Totals
+from deepswarm.core.spec import AUTO
 from deepswarm.dialects import TABLE as DIALECTS
-from deepswarm.dialects import Dialect
+from deepswarm.dialects import Dialect, dialect_for
 from deepswarm.doors import find
 from deepswarm.engine.folder import RunFolder, simulated
 from deepswarm.engine.output import FAILED, RESULTS, record_from, records
@@ -102,9 +103,15 @@ def recorded(folder: Path) -> Iterator[RecordedRun]:
         raise TaskFileError([no_run(folder, "there is no run in it")])
     journal = SqliteJournal(RunFolder(folder).journal, readonly=True)
     try:
-        yield RecordedRun(folder, journal, find("dialect", "openai_chat", DIALECTS))
+        yield RecordedRun(folder, journal, find("dialect", _dialect_of(journal.task()), DIALECTS))
     finally:
         journal.close()
+
+
+def _dialect_of(task: Mapping[str, Any]) -> str:
+    """The dialect in which a run's replies are kept: as the task says, else by its address."""
+    named = str(task.get("worker_dialect", AUTO))
+    return dialect_for(str(task.get("worker_api_base", ""))) if named == AUTO else named
 
 
 def has_run(folder: Path) -> bool:
