@@ -257,6 +257,18 @@ def test_a_seed_that_was_not_asked_is_shown_as_left(deepswarm):
     assert "s5  left" in deepswarm("show", "output", "s5").out
 
 
+def test_a_seed_that_is_to_be_asked_again_is_left_and_keeps_its_story(deepswarm, run):
+    from deepswarm.core.records import Outcome
+    from deepswarm.journals.sqlite import SqliteJournal
+
+    writing = SqliteJournal(run / "journal")
+    assert writing.reopen(frozenset({Outcome.FAILED}), None, (1_800_000_009.0, 9.0)) == 1
+    writing.close()
+    out = deepswarm("show", "output", "s4").out
+    assert "s4  left" in out
+    assert out.index("ended  failed") < out.index("reopened  retry")
+
+
 @pytest.mark.usefixtures("run")
 def test_show_gives_everything_as_json(deepswarm):
     row = json.loads(deepswarm("show", "output", "s4", "--json").out)

@@ -104,19 +104,15 @@ def exported(run: RecordedRun, wish: Wish, census: Census) -> Iterator[tuple[str
     rows = rows_of(wish.form)
     for key, group in groupby(found, key=lambda record: str(record.get("id"))):
         samples = list(_with_messages(group, prompts, census))
-        for record in samples:
+        for some in [samples] if wish.form == "preference" else [[record] for record in samples]:
             try:
-                made = rows([record], wish.style) if wish.form != "preference" else []
+                made = rows(some, wish.style)
             except Unfit as unfit:
-                census.refuse(record, str(unfit))
+                census.refuse(some[0], str(unfit))
                 continue
             for row in made:
                 census.rows += 1
-                yield key, _told(row, [record], wish)
-        if wish.form == "preference":
-            for row in rows(samples, wish.style):
-                census.rows += 1
-                yield key, _told(row, samples, wish)
+                yield key, _told(row, some, wish)
 
 
 def _hash_of(record: Record, prompts: Prompts) -> str | None:
