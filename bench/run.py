@@ -348,6 +348,13 @@ def filters(bench: Bench) -> None:
     table(["wall s", "CPU s", "precision", "recall", "peak MB"], [[*numbers, f"{found['rss_mb']:.0f}"]])
 
 
+def formats(_: Bench) -> None:
+    """Writing 1,000,000 records in each format: a script of its own, see there."""
+    subprocess.run(
+        [sys.executable, str(HERE / "formats.py")], check=True, env={**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    )
+
+
 BENCHES: dict[str, Callable[[Bench], None]] = {
     "speed": speed,
     "inflight": inflight,
@@ -357,6 +364,7 @@ BENCHES: dict[str, Callable[[Bench], None]] = {
     "flight": flight,
     "soak": soak,
     "filters": filters,
+    "formats": formats,
 }
 
 

@@ -1,6 +1,6 @@
 """Asking the same thing otherwise, and what the replies to some seeds teach about the others."""
 
-from deepswarm.core.asking import Change, changed, possible
+from deepswarm.core.asking import Change, changed, difference, possible
 from deepswarm.core.errors import Empty, Starved
 from deepswarm.core.lessons import OFTEN, Lessons
 from deepswarm.core.records import Call, Message
@@ -44,3 +44,11 @@ def test_other_failures_teach_nothing():
     lessons = Lessons()
     assert not any(lessons.learn(Empty(""), Change.NO_JSON_MODE) for _ in range(3 * OFTEN))
     assert lessons.first(FULL, FULL.messages) == FULL
+
+
+def test_how_a_call_was_asked_otherwise_is_told_by_its_own_values():
+    assert difference(FULL, FULL._replace(messages=())) == {}
+    otherwise = changed(changed(FULL, Change.MORE_ROOM), Change.NO_JSON_MODE)
+    assert difference(FULL, otherwise) == {"max_tokens": 200, "response_format": None}
+    assert difference(PLAIN, changed(PLAIN, Change.NO_THINKING)) == {"thinking": "off"}
+    assert difference(PLAIN, changed(PLAIN, Change.OTHER_SAMPLING)) == {"temperature": 1.3}

@@ -123,6 +123,11 @@ def test_a_done_seed_becomes_its_answer_and_where_it_came_from():
     }
 
 
+def test_a_record_says_when_its_seed_was_asked_otherwise_than_the_others():
+    record = record_of(a_story(reason='{"max_tokens":200,"thinking":"off"}'), Reply("a", "stop", "m", USAGE), {})
+    assert record["asked_otherwise"] == {"max_tokens": 200, "thinking": "off"}
+
+
 def test_the_thinking_is_in_the_record_when_there_was_some():
     reply = Reply("an answer", "stop", "m-2", USAGE, reasoning="hm")
     assert record_of(a_story(), reply, {})["reasoning"] == "hm"

@@ -211,3 +211,49 @@ def test_a_parquet_file_of_someone_else_is_read_column_by_column(tmp_path):
     assert list(reader("parquet")(tmp_path / "f")) == [
         {"id": 1, "answer": "a", "at": "2026-11-22", "raw": "x", "tags": ["a"], "seed": None}
     ]
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (b'{"id": 1, "a": ' + b"[" * 10_000 + b"]" * 10_000 + b"}", "deep"),
+        (b'{"id": 1, "a": Infinity}', "Infinity"),
+        (b'{"id": 1, "a": "\x00"}', "control character"),
+        (b'{"id": 1, "a": "\x1b"}', "control character"),
+        (b"\x00\x00\x00", "not JSON"),
+        (b'{"id": 1, "a": "\xed\xa0\x80"}', "UTF-8"),
+    ],
+)
+def test_a_row_that_is_no_record_is_a_problem_and_its_neighbours_are_read(tmp_path, line, what):
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(b'{"id": 0}\n' + line + b'\n{"id": 2}\n')
+    before, problem, after = jsonl.read(path)
+    assert (before, after) == ({"id": 0}, {"id": 2})
+    assert problem.line == 2
+    assert what in problem.what
+
+
+def test_escaped_nulls_surrogates_and_large_integers_are_values_like_others(tmp_path):
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(b'{"a": "\\u0000", "b": "\\ud800", "c": 123456789012345678901234567890}\n')
+    assert list(jsonl.read(path)) == [{"a": "\0", "b": "\ud800", "c": 123456789012345678901234567890}]
+
+
+def test_of_a_name_that_stands_twice_the_last_one_counts_in_every_reader(tmp_path):
+    row = '{"id": 1, "a": "first", "a": "last"}'
+    (tmp_path / "f.jsonl").write_text(row)
+    (tmp_path / "f.json").write_text(f"[{row}]")
+    assert list(jsonl.read(tmp_path / "f.jsonl")) == list(json_file.read(tmp_path / "f.json"))
+    assert list(jsonl.read(tmp_path / "f.jsonl")) == [{"id": 1, "a": "last"}]
+
+
+@pytest.mark.slow
+@every_format
+def test_a_record_of_100_megabytes_comes_back(name, tmp_path):
+    records = [PLAIN, {**PLAIN, "answer": "x" * 100_000_000}, PLAIN]
+    writer(name)(records, tmp_path / "f")
+    found = list(reader(name)(tmp_path / "f"))
+    assert [len(record["answer"]) for record in found] == [len(record["answer"]) for record in records]

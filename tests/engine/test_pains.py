@@ -108,6 +108,10 @@ def test_thinking_that_eats_the_room_is_learnt_from_and_paid_for_once(tmp_path):
     assert run.summary.totals.done >= 0.99 * SEEDS
     assert 5 <= len({event.seed for event in wasted}) <= 0.08 * SEEDS
     assert any("from now on" in line for line in run.screen.lines)
+    otherwise = [record["asked_otherwise"] for record in run.results if "asked_otherwise" in record]
+    assert all(values != {"max_tokens": 4096} and values for values in otherwise)
+    assert len(otherwise) < len(run.results)  # the first ones were asked as the task says
+    assert len(otherwise) > SEEDS / 2
 
 
 def test_partial_answers_are_never_delivered_and_their_text_is_kept(tmp_path):

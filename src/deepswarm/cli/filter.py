@@ -311,7 +311,7 @@ def result_files(folder: Path, targets: Sequence[Path]) -> list[Path]:
         for path in sorted(folder.iterdir())
         if path.is_file() and name_of(path) and path.stem not in OWN_STEMS and path.resolve() not in own
     ]
-    files = [path for path in files if not path.name.startswith(".")]
+    files = [path for path in files if not path.name.startswith(".") and not path.name.endswith("manifest.json")]
     files = [path for path in files if path.stem.startswith("results")] or files
     kinds = [[path for path in files if name_of(path) == kind] for kind in TABLE]
     kinds = [kind for kind in kinds if kind]

@@ -18,7 +18,9 @@ COMMANDS: Final = {
     "doctor": "Look whether a run could begin; costs one tiny call.",
     "seed": "Make the seeds that a task file describes.",
     "filter": "Keep the good answers, say why the others were dropped; without a call.",
-    "export": "Write the results as JSONL, JSON or Parquet.",
+    "export": "Write the results as JSONL, JSON, Parquet or for training.",
+    "show": "Show one seed as a conversation, with all attempts and raw replies.",
+    "sample": "Show some records by chance: answered, kept, dropped or failed ones.",
     "simulate": "Serve the simulated provider on loopback.",
     "schema": "Print the task file's JSON Schema, for editors.",
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
-from deepswarm.core.records import Call
+from deepswarm.core.records import Call, Json
 
 
 class Change(Enum):
@@ -22,6 +22,27 @@ class Change(Enum):
 def changed(call: Call, change: Change) -> Call:
     """The call with this change."""
     return _HOW[change](call)
+
+
+def difference(common: Call, call: Call) -> dict[str, Json]:
+    """How a call was asked otherwise than all others of its task: its own values by name; empty when it was not.
+
+    Args:
+        common: What all calls of the task have in common.
+        call: The call that was sent.
+
+    Returns:
+        `max_tokens`, `thinking`, and parameters of the body; null for one that was left out.
+    """
+    found: dict[str, Json] = {}
+    if call.max_tokens != common.max_tokens:
+        found["max_tokens"] = call.max_tokens
+    if call.thinking != common.thinking:
+        found["thinking"] = call.thinking
+    for name in sorted({*common.params, *call.params}):
+        if common.params.get(name) != call.params.get(name):
+            found[name] = call.params.get(name)
+    return found
 
 
 def possible(call: Call) -> frozenset[Change]:

@@ -194,7 +194,7 @@ class SeedEnded(NamedTuple):
     Attributes:
         call: The call whose reply holds the answer, or the last one that was tried; 0 when none was made.
         label: "ok", or the class of what went wrong.
-        reason: For people; empty when done.
+        reason: For people. Of a done seed: how it was asked otherwise than the others, as a JSON object; else empty.
         attempts: Tries at the seed; throttling costs none.
         started: When the first call of the last attempt left, on the writer's monotonic clock.
         payload: The seed's own line as JSON text, so that the journal alone can tell the whole story.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from deepswarm.core.events import CallEnded, CallStarted, Event, RunEnded, RunStarted, SeedEnded, SeedReopened
+from deepswarm.core.jsontext import loads
 from deepswarm.core.records import NO_USAGE, STATE_OF, Json, Outcome, Record, Reply, SeedState, Totals, Usage
 
 _DONE, _REJECTED, _FAILED = Outcome.DONE, Outcome.REJECTED, Outcome.FAILED
@@ -131,7 +132,8 @@ def record_of(story: Story, reply: Reply | None, seed: Json) -> Record:
         seed: The seed's fields.
 
     Returns:
-        For done seeds: id, answer and all that says where it came from. For others: id, class, reason and the last raw
+        For done seeds: id, answer and all that says where it came from, `asked_otherwise` only where a seed was asked
+        with other values than its task's (more room, no thinking, ...). For others: id, class, reason and the last raw
         reply. Every record says whether its text was simulated.
     """
     key, ended, call, started_utc, model_asked, fingerprint, simulated = story
@@ -140,6 +142,8 @@ def record_of(story: Story, reply: Reply | None, seed: Json) -> Record:
         record["answer"] = reply.text if reply else ""
         if reply and reply.reasoning:
             record["reasoning"] = reply.reasoning
+        if ended.reason:
+            record["asked_otherwise"] = loads(ended.reason)
     else:
         record["class"], record["reason"] = ended.label, ended.reason
         record["last_reply"] = call.body.decode("utf-8", "replace") if call and call.body else None

@@ -16,7 +16,9 @@ from typing import Any, BinaryIO, Final
 from deepswarm.core.errors import DeepSwarmError, DiskFull, Problem, TaskFileError
 from deepswarm.core.jsontext import dumps, loads
 from deepswarm.core.records import Json, Outcome, Record, Totals
+from deepswarm.core.spec import AUTO
 from deepswarm.dialects import TABLE as DIALECTS
+from deepswarm.dialects import dialect_for
 from deepswarm.doors import find
 from deepswarm.engine.answers import Decoder, answers_of
 from deepswarm.engine.filter_files import with_texts
@@ -53,6 +55,16 @@ class RecordedRun:
     def task(self) -> Mapping[str, Any]:
         """The task of its newest session, by the task file's keys; what is at its default may be missing."""
         return self._journal.task()
+
+    @property
+    def journal(self) -> SqliteJournal:
+        """The journal itself, read only: for whoever looks at single seeds."""
+        return self._journal
+
+    @property
+    def dialect(self) -> Decoder:
+        """How the replies in the journal are read."""
+        return self._dialect
 
     @property
     def totals(self) -> Totals:
@@ -95,10 +107,16 @@ def recorded(folder: Path) -> Iterator[RecordedRun]:
         raise TaskFileError([no_run(folder, "there is no run in it")])
     journal = SqliteJournal(RunFolder(folder).journal, readonly=True)
     try:
-        dialect: Decoder = find("dialect", "openai_chat", DIALECTS)
+        dialect: Decoder = find("dialect", _dialect_of(journal.task()), DIALECTS)
         yield RecordedRun(folder, journal, answers_of(journal.task(), dialect))
     finally:
         journal.close()
+
+
+def _dialect_of(task: Mapping[str, Any]) -> str:
+    """The dialect in which a run's replies are kept: as the task says, else by its address."""
+    named = str(task.get("worker_dialect", AUTO))
+    return dialect_for(str(task.get("worker_api_base", ""))) if named == AUTO else named
 
 
 def has_run(folder: Path) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from deepswarm.core.asking import Change, changed, possible
+from deepswarm.core.asking import Change, changed, difference, possible
 from deepswarm.core.errors import CallError, DiskFull, Disposition
 from deepswarm.core.events import CallEnded, SeedEnded
+from deepswarm.core.jsontext import dumps
 from deepswarm.core.ledger import Story, record_of
 from deepswarm.core.lessons import Lessons
 from deepswarm.core.prompt import TemplateProblem
@@ -82,8 +83,7 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         if isinstance(result, Reply):
             step = job.task.step(conversation, result)
             if isinstance(step, Answer):
-                answer = result if step.text is result.text else result._replace(text=step.text)
-                return _finding(lease, job, dispatcher, ended, answer, Outcome.DONE, "ok", "")
+                return _answered(lease, job, dispatcher, ended, result, step, call)
             tried = Tried(changes=possible(call)) if tried is None else tried
             ended = ended._replace(label=step.label, detail=step.reason)
             if isinstance(decide_rejected(tried, job.policy, call_s=call_s), GiveUp):
@@ -145,6 +145,16 @@ def _reason(decision: GiveUp, error: CallError, tried: Tried) -> str:
 def _told(call: Call, conversation: Conversation, reply: Reply, reject: Reject) -> Call:
     """The same call, in a conversation that goes on with what was wrong."""
     return call._replace(messages=asked_again(conversation, reply.text, reject))
+
+
+def _answered(
+    lease: Lease, job: Job, dispatcher: Dispatcher, ended: CallEnded, reply: Reply, answer: Answer, call: Call
+) -> Finding:
+    """A seed that has its answer; how it was asked otherwise than the others stands as its reason."""
+    kept = reply if answer.text is reply.text else reply._replace(text=answer.text)
+    otherwise = difference(job.call, call)
+    reason = dumps(otherwise).decode() if otherwise else ""
+    return _finding(lease, job, dispatcher, ended, kept, Outcome.DONE, "ok", reason)
 
 
 def _ended(

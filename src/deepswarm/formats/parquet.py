@@ -4,7 +4,8 @@
     attempts                            whole number
     simulated                           true or false
     usage, timings                      structs of numbers
-    seed, answer_json, amended          JSON text, since their shape may differ from record to record
+    seed, answer_json, amended,         JSON text, since their shape may differ from record to record
+    asked_otherwise
     more                                JSON text: an object of all other fields, and of declared ones whose value does
                                         not fit the column (null, an integer beyond 64 bits, a lone surrogate, ...)
 
@@ -86,9 +87,11 @@ _FITS: Final[Mapping[str, Callable[[Json], bool]]] = {
     "fingerprint": _is_text,
     "simulated": _is_truth,
     "amended": lambda _: True,
+    "asked_otherwise": lambda _: True,
+    "prompt_hash": _is_text,
 }
 """The declared columns, in order, and which values they hold."""
-_JSON: Final = frozenset({"answer_json", "seed", "amended", MORE})
+_JSON: Final = frozenset({"answer_json", "seed", "amended", "asked_otherwise", MORE})
 
 
 def write(records: Iterable[Record], path: Path) -> int:

@@ -44,7 +44,7 @@ from deepswarm.journals.sqlite_file import (
     inflate,
     transaction,
 )
-from deepswarm.journals.sqlite_rows import Rows, insert, replay, stories
+from deepswarm.journals.sqlite_rows import Rows, history, insert, replay, stories
 
 FILE: Final = "journal.sqlite"
 GATHER_S: Final = 0.015
@@ -328,6 +328,39 @@ class SqliteJournal:
         """The task of the newest session, as its task file had it; empty before the first one."""
         rows = self._rows("SELECT task FROM sessions ORDER BY session DESC LIMIT 1")
         return json.loads(rows[0][0]) if rows else {}
+
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """The task of each fingerprint under which seeds were asked, in the order of the sessions."""
+        rows = self._rows("SELECT fingerprint, task FROM sessions ORDER BY session")
+        return {fingerprint: json.loads(task) for fingerprint, task in rows}
+
+    def seeds_named(self, key: str) -> list[tuple[int, SeedState]]:
+        """Number and state of the seeds with this key: one for each sample, none when it is not known."""
+        rows = self._rows("SELECT number, state FROM seeds WHERE key = ? ORDER BY sample", (key,))
+        return [(number, SeedState(state)) for number, state in rows]
+
+    def keys(self) -> Iterator[str]:
+        """The keys of all seeds, in the order in which the journal came to know them."""
+        with explained(self.path):
+            yield from (row[0] for row in self._db.execute("SELECT key FROM seeds ORDER BY number"))
+
+    def story_of(self, seed: int) -> Story:
+        """The story of an ended seed.
+
+        Raises:
+            LookupError: If it has not ended, or was reopened.
+        """
+        last = self._rows("SELECT max(event) FROM seeds_ended WHERE seed = ?", (seed,))[0][0]
+        for event, story in self.stories(frozenset(Outcome), (last or 1) - 1):
+            if event == last:
+                return story
+            break
+        raise LookupError(seed)
+
+    def history(self, seed: int) -> list[Event]:
+        """All events of one seed, in order. No index knows calls by their seeds: a second for a million calls."""
+        with explained(self.path):
+            return history(self._db, seed)
 
     @property
     def simulated(self) -> bool:

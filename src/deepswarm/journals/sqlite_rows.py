@@ -159,6 +159,20 @@ def replay(db: sqlite3.Connection, after: int) -> Iterator[Event]:
     yield from (event for _, event in heapq.merge(*streams, key=lambda pair: pair[0]))
 
 
+def history(db: sqlite3.Connection, seed: int) -> list[Event]:
+    """All events of one seed, in order."""
+
+    def rows(table: str) -> sqlite3.Cursor:
+        return db.execute(f"SELECT * FROM {table} WHERE seed = ? ORDER BY event", (seed,))
+
+    found: list[tuple[int, Event]] = [(row[0], CallStarted(*row[1:])) for row in rows("calls_started")]
+    found += [(row[0], _call_ended(row)) for row in rows("calls_ended")]
+    found += [(row[0], _seed_ended(row[1:])) for row in rows("seeds_ended")]
+    reopened = "SELECT e.event, e.kind, e.data FROM seeds_reopened AS r JOIN events AS e USING (event) WHERE r.seed = ?"
+    found += [(event, _rare(kind, data)) for event, kind, data in db.execute(reopened, (seed,))]
+    return [event for _, event in sorted(found, key=lambda pair: pair[0])]
+
+
 def stories(db: sqlite3.Connection, outcomes: frozenset[Outcome], after: int) -> Iterator[tuple[int, Story]]:
     """Ended seeds in the order of their ends, each with its event number: the newest end of each, unless reopened."""
     states = ",".join(str(int(STATE_OF[outcome])) for outcome in outcomes)

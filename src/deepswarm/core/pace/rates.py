@@ -177,7 +177,7 @@ class Pacer:
             # the bucket held little: what is admitted falls short of the limit where it overflows between pulses
             self.measured = max(self.measured, min(unpaused or found, 1.03 * self.measured))
         else:
-            self.measured = found if found > 0.9 * self.measured else 0.9 * self.measured
+            self.measured = max(0.9 * self.measured, found)
         self._depth = min(90.0, max(used, 0.5 * self._depth))
         if self._is_fine:
             self._fine = max(1.03, 1.0 + (self._fine - 1.0) / 2.0)

@@ -57,7 +57,8 @@ HUGE: Final[Record] = {"id": 1 << 64, "seed": {"n": [-(10**40), 2**64 + 1]}, "at
 
 def any_record_lists() -> SearchStrategy[list[Record]]:
     """Several records; fields that a format may know hold what they should, or anything."""
-    names = st.sampled_from([*PLAIN, "answer_json", "reasoning", "amended", "more"]) | any_text()
+    others = ("answer_json", "reasoning", "amended", "asked_otherwise", "prompt_hash", "more")
+    names = st.sampled_from([*PLAIN, *others]) | any_text()
     free = st.dictionaries(names, any_json(), max_size=6)
     return st.lists(st.one_of(free, free.map(lambda record: {**PLAIN, **record})), max_size=5)
 
