@@ -13,6 +13,7 @@ from typing import Final
 
 from deepswarm.core.address import address_flaws
 from deepswarm.core.flaws import Flaw, Where, named_at, nearest, secret_flaw
+from deepswarm.core.price_rules import price_flaws
 from deepswarm.core.prompt import TemplateProblem, compile_template
 from deepswarm.core.ranges import RANGE, range_of
 from deepswarm.core.secret import holds_a_secret, masked, names_a_secret
@@ -35,6 +36,7 @@ def rule_flaws(values: Mapping[str, object]) -> Iterator[Flaw]:
     if isinstance(prompt, str) and prompt and not prompt.strip():
         yield Flaw(("prompt_template",), "'prompt_template' is blank", "write what the model is asked")
     yield from address_flaws(values)
+    yield from price_flaws(values)
     params, seeds = values.get("worker_params"), values.get("seeds")
     if isinstance(params, Mapping):
         yield from _param_flaws(params)
