@@ -15,11 +15,12 @@ Time is an argument. One `Budget` is kept for the run and one for each tier that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
 
+from deepswarm.core.flaws import Flaw
 from deepswarm.core.money import NOTHING, Price, dollars, total, worst
 from deepswarm.core.records import Message
 
@@ -232,3 +233,24 @@ def reserve(budgets: Sequence[Budget], call: int, amount: Amount, elapsed_s: flo
     for budget in budgets:
         budget.hold(call, amount)
     return None
+
+
+def too_small(caps: Caps, call: Amount) -> Iterator[Flaw]:
+    """Caps in which not even one call has room: flaws of the task file's keys.
+
+    Args:
+        caps: What the task names.
+        call: The worst case of its first call.
+    """
+    if caps.max_cost is not None and call.cost is not None and call.cost > caps.max_cost:
+        may = f"{dollars(caps.max_cost)}, and a call may cost {dollars(call.cost)}"
+        yield Flaw(("max_cost",), f"'max_cost' is smaller than one call: {may}", _RAISE.format("max_cost"))
+    if caps.max_tokens_total is not None and call.tokens is not None and call.tokens > caps.max_tokens_total:
+        may = f"{caps.max_tokens_total:,}, and a call may take {call.tokens:,}"
+        what = f"'max_tokens_total' is smaller than one call: {may}"
+        yield Flaw(("max_tokens_total",), what, _RAISE.format("max_tokens_total"))
+    if caps.max_calls is not None and caps.max_calls < 1:
+        yield Flaw(("max_calls",), "'max_calls' is smaller than one call", "raise max_calls, or leave it out")
+
+
+_RAISE: Final = "raise {}, or lower worker_max_tokens"

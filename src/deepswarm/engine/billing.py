@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from deepswarm.core.errors import TaskFileError
 from deepswarm.engine.filtering import has_run, no_run
@@ -13,9 +13,15 @@ from deepswarm.journals.sqlite import SqliteJournal
 from deepswarm.report.bill import Bill, bill_of
 from deepswarm.report.bill_text import end_lines
 
+MOST_CALLS: Final = 200_000
+"""Calls up to which the end of a run waits for its bill; some ten seconds."""
 
-def bill_run(journal: SqliteJournal) -> list[str]:
+
+def bill_run(journal: SqliteJournal, folder: RunFolder) -> list[str]:
     """What a run says of its money at its end; by the prices of its newest session's task."""
+    calls = journal.totals().calls
+    if calls > MOST_CALLS:
+        return [f"spent      deepswarm bill {folder.path}/ adds up the {calls:,} calls"]
     return end_lines(bill_of(journal.replay(), journal.task()))
 
 

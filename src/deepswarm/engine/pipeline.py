@@ -154,7 +154,7 @@ def run(
             notes = (*export_run(journal, dialect, spec, folder), *filter_run(journal, dialect, task, folder))
         except OSError as error:  # both are derived; the run itself has ended as its summary says
             notes = (f"not written: {error}; the same command again writes it, without a call",)
-        return replace(summary, folder=f"{folder.path}/", lines=lines, notes=(*bill_run(journal), *notes))
+        return replace(summary, folder=f"{folder.path}/", lines=lines, notes=(*bill_run(journal, folder), *notes))
 
 
 @dataclass(frozen=True, slots=True)

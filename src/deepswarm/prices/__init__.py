@@ -58,9 +58,11 @@ class PriceBook:
             answered: The name that answered, which is what providers bill by; empty when it is not known.
         """
         key = (asked, answered, utc // _MOMENT_S)
-        if key not in self._known:
-            self._known[key] = self._look_up(asked, utc, answered)
-        return self._known[key]
+        try:
+            return self._known[key]
+        except KeyError:
+            price = self._known[key] = self._look_up(asked, utc, answered)
+            return price
 
     def _look_up(self, asked: str, utc: float, answered: str) -> Price | None:
         for name in (asked, answered):

@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from deepswarm.core.events import CallEnded, CallStarted, Event, RunStarted, SeedEnded
-from deepswarm.core.money import NOTHING, Price, cost, total, worst
+from deepswarm.core.money import NOTHING, Price, Rates, cost, total, worst
 from deepswarm.core.records import Outcome, Usage
 from deepswarm.core.spec import TaskSpec
 from deepswarm.prices import PriceBook, book_of
@@ -178,8 +178,53 @@ class _Charged(NamedTuple):
     model: str
     tier: int
     usage: Usage
-    cost: Decimal | None
+    rates: Rates | None
+    reported: Decimal | None
     metered: bool
+
+
+@dataclass(slots=True)
+class _Sums:
+    """A line in the making: tokens are added as whole numbers, and priced once at the end."""
+
+    calls: int = 0
+    unpriced: int = 0
+    unmetered: int = 0
+    reasoning: int = 0
+    cache_told: int = 0
+    reported: Decimal = NOTHING
+    tokens: dict[Rates | None, list[int]] = field(default_factory=dict)
+
+    def add(self, charged: _Charged) -> None:
+        """Add a call."""
+        tokens_in, tokens_out, cached, reasoning = charged.usage
+        self.calls += 1
+        self.reasoning += reasoning or 0
+        if cached is not None:
+            self.cache_told += tokens_in or 0
+        if not charged.metered:
+            self.unmetered += 1
+        elif charged.reported is not None:
+            self.reported = total((self.reported, charged.reported))
+        elif charged.rates is None:
+            self.unpriced += 1
+        sums = self.tokens.get(charged.rates)
+        if sums is None:
+            sums = self.tokens[charged.rates] = [0, 0, 0]
+        sums[0] += tokens_in or 0
+        sums[1] += min(cached or 0, tokens_in or 0)
+        sums[2] += tokens_out or 0
+
+    def line(self, model: str, tier: int, cause: Cause) -> Line:
+        """The line that it has become."""
+        amounts = [cost(Usage(came_in, out, cached), rates) for rates, (came_in, cached, out) in self._priced()]
+        tokens_in, cached, tokens_out = (sum(column) for column in zip(*self.tokens.values(), strict=True))
+        tokens = Tokens(tokens_in, cached, tokens_out, self.reasoning, self.cache_told)
+        money = total([self.reported, *(amount for amount in amounts if amount is not None)])
+        return Line(model, tier, cause, self.calls, tokens, money, self.unpriced, self.unmetered)
+
+    def _priced(self) -> list[tuple[Rates, list[int]]]:
+        return [(rates, sums) for rates, sums in self.tokens.items() if rates is not None]
 
 
 @dataclass(slots=True)
@@ -207,7 +252,7 @@ class Billing:
     _simulated: bool = False
     _tiers: dict[int, int] = field(default_factory=dict)
     _last: dict[int, _Charged] = field(default_factory=dict)
-    _lines: dict[tuple[str, int, Cause], Line] = field(default_factory=dict)
+    _lines: dict[tuple[str, int, Cause], _Sums] = field(default_factory=dict)
     _doubts: list[_Doubtful] = field(default_factory=list)
     _open_doubts: dict[int, list[_Doubtful]] = field(default_factory=dict)
     _sources: dict[str, Source] = field(default_factory=dict)
@@ -249,20 +294,21 @@ class Billing:
             self._free += 1
             return
         self._note_sizes(event.seed, usage)
-        amount = reported if reported is not None else self._cost(event, asked) if metered else None
         if reported is not None:
             self._sources[asked] = Source(asked, REPORTED, "")
+        rates = self._rates(event, asked) if reported is None and metered else None
         before = self._last.pop(event.seed, None)
         if before is not None:
             self._book_line(before, Cause.RETRIES)
-        self._last[event.seed] = _Charged(event.call, event.label, asked, tier, usage, amount, metered)
+        self._last[event.seed] = _Charged(event.call, event.label, asked, tier, usage, rates, reported, metered)
 
-    def _cost(self, event: CallEnded, asked: str) -> Decimal | None:
+    def _rates(self, event: CallEnded, asked: str) -> Rates | None:
         price = self._book.of(asked, event.utc, event.model)
         if price is None:
             return None
-        self._sources[asked] = Source(asked, price.source, price.checked)
-        return cost(event.usage, price.at(event.utc, event.usage.tokens_in or 0))
+        if asked not in self._sources:
+            self._sources[asked] = Source(asked, price.source, price.checked)
+        return price.at(event.utc, event.usage.tokens_in or 0)
 
     def _doubt(self, event: CallEnded, asked: str) -> None:
         price = self._book.of(asked, event.utc, event.model)
@@ -290,15 +336,17 @@ class Billing:
     def _book_line(self, charged: _Charged, cause: Cause) -> None:
         cause = Cause.TRUNCATED if charged.label in _SHORT else cause
         key = (charged.model, charged.tier, cause)
-        self._lines[key] = _added(self._lines.get(key, Line(*key)), charged)
+        sums = self._lines.get(key)
+        if sums is None:
+            sums = self._lines[key] = _Sums()
+        sums.add(charged)
 
     def bill(self) -> Bill:
-        """What the events so far add up to. Charged calls of seeds still under way count as retries."""
-        lines = dict(self._lines)
+        """What all events add up to; charged calls of seeds still under way count as retries. Ends the fold."""
         for last in self._last.values():
-            key = (last.model, last.tier, Cause.TRUNCATED if last.label in _SHORT else Cause.RETRIES)
-            lines[key] = _added(lines.get(key, Line(*key)), last)
-        ordered = tuple(lines[key] for key in sorted(lines))
+            self._book_line(last, Cause.RETRIES)
+        self._last.clear()
+        ordered = tuple(self._lines[key].line(*key) for key in sorted(self._lines))
         return Bill(
             ordered,
             self._doubt_bounds(),
@@ -322,19 +370,6 @@ class Billing:
         if doubtful.price is None or not tokens_in or not tokens_out:
             return None
         return worst(tokens_in, tokens_out, doubtful.price)
-
-
-def _added(line: Line, charged: _Charged) -> Line:
-    tokens_in, tokens_out, cached, reasoning = charged.usage
-    told = 0 if cached is None else tokens_in or 0
-    tokens = Tokens(tokens_in or 0, min(cached or 0, tokens_in or 0), tokens_out or 0, reasoning or 0, told)
-    return line._replace(
-        calls=line.calls + 1,
-        tokens=line.tokens.plus(tokens),
-        cost=total((line.cost, charged.cost or NOTHING)),
-        unpriced=line.unpriced + (charged.metered and charged.cost is None),
-        unmetered=line.unmetered + (not charged.metered),
-    )
 
 
 def _estimated(lines: tuple[Line, ...]) -> Estimate:
