@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from deepswarm.core.events import CallEnded, CallStarted, RunStarted, SeedEnded
 from deepswarm.core.money import dollars, total
 from deepswarm.core.records import NO_USAGE, Outcome, Usage
+from deepswarm.dialects.openrouter import OPENROUTER
 from deepswarm.report.bill import Bill, Cause, bill_of
 from deepswarm.report.bill_text import as_json, end_lines, page, whole
 from deepswarm.simulator.law import read_law
@@ -117,6 +118,18 @@ def test_what_the_provider_says_it_took_wins_over_every_table():
     assert bill.spent == Decimal("0.00012345678901234567")
     elsewhere = started(base="http://localhost:1/v1", model="m", prices=prices)
     assert bill_of([elsewhere, *call(1, 1, Usage(5, 5), body=body), ended(1, 1)]).spent == Decimal("0.00001")
+
+
+def test_what_a_streamed_answer_says_was_taken_for_it_is_not_lost():
+    assembler = OPENROUTER.assembler()
+    piece = {"id": "x", "model": "m", "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
+    usage = {"prompt_tokens": 3, "completion_tokens": 1, "cost": 0.00000123}
+    for value in (piece, {**piece, "choices": [], "usage": usage}):
+        assembler.feed(b"data: " + json.dumps(value).encode() + b"\n\n")
+    event = started(base="https://openrouter.ai/api/v1", model="m")
+    bill = bill_of([event, *call(1, 1, Usage(3, 1), body=assembler.body()), ended(1, 1)])
+    assert bill.spent == Decimal("0.00000123")
+    assert bill.sources == (("m", "reported by the provider", ""),)
 
 
 @pytest.mark.parametrize("cost", ["null", '"0.1"', "-1", "true", "NaN", "[]"])
