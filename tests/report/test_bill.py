@@ -110,6 +110,11 @@ def test_an_answer_without_a_count_of_tokens_is_estimated_beside_the_exact_part(
     assert "about 0.60 USD for 1 answer of which the provider counted no tokens" in end_lines(bill)[0]
 
 
+def test_a_useless_reply_with_half_a_count_of_tokens_is_not_free():
+    bill = bill_of([started(), *call(1, 1, Usage(None, 50), label="empty"), *call(2, 1, Usage(9, 9)), ended(2, 1)])
+    assert (bill.free, bill.unmetered.calls, bill.calls) == (0, 1, 2)
+
+
 def test_what_the_provider_says_it_took_wins_over_every_table():
     body = b'{"usage": {"prompt_tokens": 5, "completion_tokens": 5, "cost": 0.00012345678901234567}}'
     prices = {"m": {"input": 1, "output": 1}}

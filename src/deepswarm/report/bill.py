@@ -290,7 +290,7 @@ class Billing:
             return
         reported = _reported(event.body) if self._book.reports_cost else None
         metered = reported is not None or (usage.tokens_in is not None and usage.tokens_out is not None)
-        if not metered and event.label != "ok":
+        if event.label != "ok" and usage.tokens_in is None and usage.tokens_out is None:
             self._free += 1
             return
         self._note_sizes(event.seed, usage)
