@@ -15,11 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from deepswarm.core.money import Rates, exact
 from deepswarm.core.records import Amend
 from deepswarm.core.spec import NOT_BUILT, TaskSpec, json_schema
 from deepswarm.doors import find
 from deepswarm.filters import TABLE as FILTERS
 from deepswarm.filters.json_repair import JsonRepair
+from deepswarm.prices.provider_file import provider_files
 from deepswarm.testing.behaviour import Row
 from deepswarm.testing.catalogue import CATALOGUE
 from deepswarm.testing.suites.filter import same
@@ -40,6 +42,7 @@ LATER = {
     8: "status, report and steering",
 }
 """What brings a pain's answer, by the number of its issue."""
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 STANDARD_TEST = "tests/engine/test_catalogue.py::test_the_standard_job_under_each_scenario"
 
 
@@ -192,11 +195,41 @@ def _counts(name: str, counts: Counter[str], columns: tuple[str, ...]) -> str:
     return f"| {name} | {' | '.join(str(counts[column]) for column in columns)} |"
 
 
+def prices() -> str:
+    """The page about the prices that come with this version."""
+    rows = [
+        "# Prices that come with this version",
+        "",
+        "Generated from `prices/*.toml` by `docs/make_reference.py`; US dollars per million tokens. All other models:",
+        "the library genai-prices. How they are used: [what a run costs](../howto/costs.md).",
+    ]
+    for provider in provider_files():
+        rows += ["", f"## {provider.name}", "", f"From {provider.source}, checked {provider.checked}."]
+        if provider.reports_cost:
+            rows.append("Every answer says what was taken for it; that is what the bill counts.")
+        if provider.prices:
+            rows += ["", "| model | hours | prompt | from the cache | answer |", "|---|---|--:|--:|--:|"]
+        for price in provider.prices.values():
+            rows.append(_price_row(price.model, "all" if price.peak is None else "off peak", price.rates))
+            if price.peak is not None:
+                hours = ", ".join(f"{first:02}:00-{end:02}:00" for first, end in price.hours)
+                days = ", ".join(DAYS[day] for day in sorted(price.weekdays))
+                rows.append(_price_row(price.model, f"peak: {hours} UTC ({days})", price.peak))
+        if off := sorted({day for price in provider.prices.values() for day in price.off_days}):
+            rows += ["", f"Without peak hours: {', '.join(off)}."]
+    return "\n".join(rows) + "\n"
+
+
+def _price_row(model: str, hours: str, rates: Rates) -> str:
+    return f"| `{model}` | {hours} | {' | '.join(exact(rate) for rate in rates)} |"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "task-file.md": task_file,
     "failures.md": failures,
     "pains.md": pains,
     "filters.md": filters,
+    "prices.md": prices,
 }
 """The pages that are made here, by name."""
 

@@ -698,7 +698,7 @@ def test_names_that_the_terminal_cannot_show_do_not_break_the_summary():
     assert "5 done" in ended(result)
 
 
-COMMANDS = ["run", "validate", "seed", "filter", "export", "simulate", "schema"]
+COMMANDS = ["run", "validate", "seed", "filter", "plan", "bill", "export", "simulate", "schema"]
 
 
 def test_help_lists_every_command_and_every_exit_code():

@@ -26,6 +26,7 @@ EVERYTHING = SMALLEST | {
     "api_key_env": "MY_KEY",
     "worker_max_tokens": 4096,
     "worker_params": {"temperature": 0.7, "stop": ["\n"], "logit_bias": {"50256": -100}, "stop_token": "</s>"},
+    "prices": {"deepseek-v4-flash": {"input": 0.15, "cached": 0.003, "output": 0.6}},
     "multi_turn": False,
     "max_turns": 1,
     "seeds_file": "in/seeds.csv",

@@ -18,6 +18,8 @@ COMMANDS: Final = {
     "doctor": "Look whether a run could begin; costs one tiny call.",
     "seed": "Make the seeds that a task file describes.",
     "filter": "Keep the good answers, say why the others were dropped; without a call.",
+    "plan": "Say what a run would ask and cost, without a call.",
+    "bill": "Say what a run has cost, by model and cause.",
     "export": "Write the results as JSONL, JSON, Parquet or for training.",
     "show": "Show one seed as a conversation, with all attempts and raw replies.",
     "sample": "Show some records by chance: answered, kept, dropped or failed ones.",

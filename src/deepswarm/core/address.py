@@ -95,7 +95,7 @@ def key_env(spec: Addressed) -> str | None:
     if spec.api_key_env is not None:
         return None if spec.api_key_env.lower() == "none" else spec.api_key_env
     host = urlsplit(spec.worker_api_base).hostname or ""
-    if _is_private(host):
+    if is_private(host):
         return None
     name = _usual_key_env(host)
     if not name:
@@ -157,7 +157,7 @@ def _usual_key_env(host: str) -> str:
     return next((KEY_ENV[name] for cut in range(len(labels)) if (name := ".".join(labels[cut:])) in KEY_ENV), "")
 
 
-def _is_private(host: str) -> bool:
+def is_private(host: str) -> bool:
     """Loopback, a private network, or a name that only a private network can resolve."""
     try:
         return not ip_address(host.partition("%")[0]).is_global
@@ -186,7 +186,7 @@ def address_flaws(values: Mapping[str, object]) -> Iterator[Flaw]:
             " replace a key that others have seen",
             secret=True,
         )
-    if host and variable is None and not usual and not _is_private(host):
+    if host and variable is None and not usual and not is_private(host):
         yield Flaw(
             ("worker_api_base",),
             f"which environment variable holds the key for {masked(host)} is not known",

@@ -13,6 +13,7 @@ from typing import Final
 
 from deepswarm.core.address import address_flaws
 from deepswarm.core.flaws import Flaw, Where, named_at, nearest, secret_flaw
+from deepswarm.core.price_rules import price_flaws
 from deepswarm.core.prompt import TemplateProblem, compile_template
 from deepswarm.core.ranges import RANGE, range_of
 from deepswarm.core.secret import holds_a_secret, masked, names_a_secret
@@ -42,6 +43,7 @@ def rule_flaws(values: Mapping[str, object]) -> Iterator[Flaw]:
         hint = "write pace: page-formula with it, or rpm for a hard ceiling"
         yield Flaw(("rate_limit",), "'rate_limit' is for 'pace: page-formula' alone", hint)
     yield from type_rule_flaws(values)
+    yield from price_flaws(values)
     params, seeds = values.get("worker_params"), values.get("seeds")
     if isinstance(params, Mapping):
         yield from _param_flaws(params)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deepswarm.core.flaws import Flaw, Schema, meant, misfit, nearest, secret_flaw, type_flaws
+from deepswarm.core.price_rules import table_flaw
 from deepswarm.core.ranges import RANGE
 from deepswarm.core.rules import rule_flaws
 from deepswarm.core.secret import masked, names_a_secret, plainly
@@ -65,6 +66,18 @@ class SeedsSection(BaseModel):
         SEEDS, "Lists of values by name, or ranges written as 'first..last' or 'first..last..step'.", min_length=1
     )
     count: Annotated[int, Field(ge=1)] | None = _key(SEEDS, "How many seeds; default: every combination once.", None)
+
+
+class PricesSection(BaseModel):
+    """What a model costs, in US dollars per million tokens; wins over every other source of prices."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    input: Annotated[float, Field(ge=0, le=1_000_000)] = _key(OUTPUT, "Of the prompt.")
+    cached: Annotated[float, Field(ge=0, le=1_000_000)] | None = _key(
+        OUTPUT, "Of the prompt's part that comes from the cache; default: as the rest of it.", None
+    )
+    output: Annotated[float, Field(ge=0, le=1_000_000)] = _key(OUTPUT, "Of the answer, its thinking included.")
 
 
 class TaskSpec(BaseModel):
@@ -169,6 +182,9 @@ class TaskSpec(BaseModel):
         PACE,
         "Most seconds that a run pauses (balance, key, outage) and looks again, before it ends as resumable.",
         1800.0,
+    )
+    prices: dict[str, PricesSection] = _key(
+        OUTPUT, "What models cost, by name: input, cached and output in US dollars per million tokens.", {}
     )
     output_dir: str = _key(
         OUTPUT, "Folder of the results; a relative path starts at the task file's folder.", "output/", min_length=1
@@ -299,6 +315,9 @@ def _key_flaws(key: str, value: object) -> Iterator[Flaw]:
             yield Flaw((key,), f"{named}: {later.what}", later.hint, on_key=not partly)
             return
     yield from unbuilt_flaws(key, value)
+    if key == "prices" and (flaw := table_flaw(value)):
+        yield flaw
+        return
     field = TaskSpec.model_fields.get(key)
     if field is None:
         if names_a_secret(key, value, top=True):

@@ -32,6 +32,7 @@ from deepswarm.core.scheduler import How, Scheduler, Stop
 from deepswarm.core.spec import TaskSpec
 from deepswarm.dialects import Dialect
 from deepswarm.engine.answers import Answers
+from deepswarm.engine.billing import bill_run
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.clock import Clock
 from deepswarm.engine.closing import check_filters, export_run, filter_run, filters_of
@@ -158,7 +159,7 @@ def run(
             notes = (*export_run(journal, dialect, spec, folder), *filter_run(journal, dialect, task, folder))
         except OSError as error:  # both are derived; the run itself has ended as its summary says
             notes = (f"not written: {error}; the same command again writes it, without a call",)
-        return replace(summary, folder=f"{folder.path}/", lines=lines, notes=notes)
+        return replace(summary, folder=f"{folder.path}/", lines=lines, notes=(*bill_run(journal, folder), *notes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@
                                       └── more calls, no more tokens ──▶ LEVEL
 
 Three things are kept apart, and each is moved by its own evidence only:
-    the window   calls under way             a refusal at a level that was not admitted lately; late first tokens; no more
-                                             tokens a second from more calls
+    the window   calls under way             a refusal at a level that was not admitted lately; late first tokens; no
+                                             more tokens a second from more calls
     rates        calls and tokens a second   a refusal at a level that was admitted; headers; words of the provider
     cool-down    nobody, then one            any refusal; a storm of failures
 
@@ -24,7 +24,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from deepswarm.core.pace import (
     Begun,
@@ -49,6 +49,7 @@ from deepswarm.core.pace.flights import Flight, Flights
 from deepswarm.core.pace.rates import Meter, Pacer
 
 GRAIN_S: Final = 0.02
+LONGEST_S: Final = 600.0
 _ASLEEP_S: Final = 900.0
 _DIMENSIONS: Final = (Limited.REQUESTS, Limited.TOKENS)
 
@@ -485,6 +486,7 @@ class Adaptive:
             self._phase = _Phase.HELD
             self._window, self._look_at = 1.0, now + self._look_every
         asked_s = fact.retry_after_s if fact.retry_after_s is not None and fact.retry_after_s > 0 else 0.0
+        asked_s = min(asked_s, LONGEST_S)
         if self._probe == fact.call:
             self._probe = None
         if flight.sent < self._episode or now < self._cool_until:
@@ -492,7 +494,7 @@ class Adaptive:
             return
         kind = self._classified(fact, flight, now)
         if self._probing and self._row is not None:
-            self._row = self._row._with_last(flight.level)
+            self._row = self._row._replace(last=flight.level)
         else:
             self._row = _Row(flight.level, flight.level, self._window, self._flights.lately(now))
         first = not self._probing
@@ -735,16 +737,13 @@ class Adaptive:
             self._silent_room = max(self._silent_room, 3.0 * self._window)
 
 
-class _Row:
-    """Refusals in a row, with none taken on between."""
+class _Row(NamedTuple):
+    """Refusals in a row, with none taken on between: levels of the first and the last, and what held before them."""
 
-    __slots__ = ("first", "last", "rates", "window")
-
-    def __init__(self, first: int, last: int, window: float, rates: tuple[float, float]) -> None:
-        self.first, self.last, self.window, self.rates = first, last, window, rates
-
-    def _with_last(self, level: int) -> _Row:
-        return _Row(self.first, level, self.window, self.rates)
+    first: int
+    last: int
+    window: float
+    rates: tuple[float, float]
 
 
 def _kind_of(quota: Quota) -> Limited | None:

@@ -42,7 +42,6 @@ class Flights:
     """All of them.
 
     Attributes:
-        count: Calls under way.
         begun: Those of them that have content.
         base_s: The usual time to the first token when nobody queues; None before it is known.
         late: Calls that wait longer than usual for their first token.
@@ -63,6 +62,7 @@ class Flights:
 
     @property
     def count(self) -> int:
+        """Calls under way."""
         return len(self._open)
 
     def get(self, call: int) -> Flight | None:

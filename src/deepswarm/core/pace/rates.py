@@ -2,8 +2,8 @@
 
     refused ─▶ empty ─ what was admitted ─▶ refused again ─▶ admitted / elapsed = the rate, whatever the bucket's depth
 
-Calls are spaced evenly just below it. Now and then a pulse of some faster calls looks whether more is allowed by now; it
-ends with a refusal, or with the proof that the bucket would be empty if nothing had changed.
+Calls are spaced evenly just below it. Now and then a pulse of some faster calls looks whether more is allowed by now:
+it ends with a refusal, or with the proof that the bucket would be empty if nothing had changed.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ class Meter:
         self._empty = None
 
     def rate(self, now: float, each: float) -> tuple[float | None, float | None]:
-        """The rate that was admitted since then, and in the time without pauses, which is the limit of a bucket so
-        small that it overflows in a pause; None as long as too little was. `each` is what one call takes.
+        """The rate that was admitted since then, and the same over the time without pauses.
+
+        The latter is the limit of a bucket so small that it overflows in a pause. Both are None as long as too little
+        was admitted. `each` is what one call takes.
         """
         if self._empty is None:
             return None, None
@@ -95,6 +97,7 @@ class Pacer:
         return (cost - self._level) / rate
 
     def sent(self, cost: float) -> None:
+        """A call of this cost leaves."""
         self._level -= cost
         if self._pulse_at is not None:
             self._excess += cost
@@ -107,6 +110,7 @@ class Pacer:
 
     @property
     def pulsing(self) -> bool:
+        """Whether a pulse is under way."""
         return self._pulse_at is not None
 
     def pulse(self, now: float) -> bool:
