@@ -679,7 +679,7 @@ def test_stdout_has_the_summary_alone_and_stderr_no_drawing_without_a_terminal()
     assert lines[0] == "finished"
     assert " ".join(lines[2].split()) == "seeds 5 = 5 done + 0 rejected + 0 failed + 0 left"
     assert "finished" not in result.stderr
-    assert "pace: 4 workers" in result.stderr
+    assert "pace: fixed: 4 workers" in result.stderr
     assert "\x1b" not in result.stdout + result.stderr
     assert "\r" not in result.stdout + result.stderr
 

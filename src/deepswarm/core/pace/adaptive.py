@@ -431,7 +431,9 @@ class Adaptive:
         if self._rate_kind not in self._pacers:
             rate = rates[0 if self._rate_kind is Limited.REQUESTS else 1]
             if rate > 0:
-                self._pacers[self._rate_kind] = Pacer(rate, now, self._c)
+                self._pacers[self._rate_kind] = Pacer(
+                    rate, now, self._c, counts_calls=self._rate_kind is Limited.REQUESTS
+                )
 
     def _was_served(self, fact: Served, now: float) -> None:
         call, tokens_in, tokens_out, quotas = fact
@@ -508,9 +510,10 @@ class Adaptive:
         else:
             if first or kind not in self._pacers:
                 self._rate_refused(kind, now)
+            each_s = 1.0 / self._pacers[kind].rate if kind is Limited.REQUESTS else 0.0  # what one call takes to refill
             cool = min(
                 self._c.cool_most * (2.5 if self._in_row > 8 else 1.0),
-                2.0 * self._c.cool * 2.0 ** min(self._in_row - 1, 10),
+                max(each_s, 2.0 * self._c.cool) * 2.0 ** min(self._in_row - 1, 10),
             )
         for meter in self._meters.values():
             meter.empty(now)
@@ -646,14 +649,21 @@ class Adaptive:
         measured, unpaused = (rate and min(rate, lately) for rate in meter.rate(now, each))
         pacer = self._pacers.get(kind)
         if pacer is not None:
-            if pacer.told:
+            if pacer.told and now - pacer.binding < 5.0:
                 pacer.rate *= 0.95
                 return
+            if (
+                pacer.told
+            ):  # refused far below what the headers say: they speak of something else, or do not tell the truth
+                self._liars.add(kind)
+                del self._pacers[kind]
+                pacer = None
+        if pacer is not None:
             if pacer.refused(now, measured, unpaused, moving=self._is_moving(now)):
                 self._moved = now
             return
         found = measured or lately or 1.0
-        self._pacers[kind] = Pacer(found, now, self._c)
+        self._pacers[kind] = Pacer(found, now, self._c, counts_calls=kind is Limited.REQUESTS)
         if self._cap is not None:  # undo what was cut before the limit was understood
             self._window = max([self._window, *(float(level) for _, level in self._levels)])
             self._cap, self._phase = None, _Phase.SEARCH
@@ -664,12 +674,12 @@ class Adaptive:
 
     def _read(self, quotas: tuple[Quota, ...], now: float) -> None:
         for quota in quotas:
-            kind = _kind_of(quota)
-            if kind is None or kind in self._liars or not quota.limit or quota.limit <= 0 or not quota.period_s:
+            kind, limit = _kind_of(quota), _limit_of(quota)
+            if kind is None or limit is None or kind in self._liars:
                 continue
             pacer = self._pacers.get(kind)
             if pacer is None:
-                pacer = self._pacers[kind] = Pacer(quota.limit / quota.period_s, now, self._c)
+                pacer = self._pacers[kind] = Pacer(limit, now, self._c, counts_calls=kind is Limited.REQUESTS)
             pacer.tell(quota, now, most=1.03 if kind is Limited.REQUESTS else math.inf)
 
     # --- queues and plateaus -----------------------------------------------------------------------------------------
@@ -744,6 +754,14 @@ class _Row(NamedTuple):
     last: int
     window: float
     rates: tuple[float, float]
+
+
+def _limit_of(quota: Quota) -> float | None:
+    """Units a second; None where it says nothing of the next minute, as a quota of a day."""
+    limit, period_s = quota.limit, quota.period_s
+    if limit is None or period_s is None or not 0.0 < limit < math.inf or not 0.0 < period_s <= LONGEST_S:
+        return None
+    return limit / period_s
 
 
 def _kind_of(quota: Quota) -> Limited | None:

@@ -9,11 +9,14 @@ it ends with a refusal, or with the proof that the bucket would be empty if noth
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from deepswarm.core.pace import Quota
 from deepswarm.core.pace.constants import Constants
 
-_QUARTER_S = 0.25
+PULSE_CALLS: Final = 60.0
+"""Least calls between two pulses: a pulse costs some refusals, and where calls are few they count."""
+_QUARTER_S: Final = 0.25
 
 
 class Meter:
@@ -64,8 +67,8 @@ class Pacer:
         told: The limit comes from headers, and is served by what they say remains.
     """
 
-    def __init__(self, measured: float, now: float, constants: Constants) -> None:
-        self._constants = constants
+    def __init__(self, measured: float, now: float, constants: Constants, *, counts_calls: bool) -> None:
+        self._constants, self._counts_calls = constants, counts_calls
         self.measured = measured
         self.rate = 0.98 * measured
         self.binding = -math.inf
@@ -170,7 +173,7 @@ class Pacer:
             self.measured = max(found, 0.4 * self.measured)
         self.rate = constants.rate_share * self.measured
         self._level, self._pulse_at, self._excess = 0.0, None, 0.0
-        self._next_pulse = now + self._every
+        self._next_pulse = now + max(self._every, PULSE_CALLS / self.measured if self._counts_calls else 0.0)
         return moved
 
     def _confirm(self, now: float, found: float, unpaused: float | None, *, moving: bool) -> bool:
