@@ -20,6 +20,7 @@ from deepswarm.core.errors import (
     Truncated,
     Unreachable,
 )
+from deepswarm.core.pace import Limited
 from deepswarm.core.retry import (
     LONG_S,
     UNREACHED,
@@ -245,12 +246,18 @@ def test_patience_is_for_all_waits_of_a_seed_together_and_begins_anew_after_a_pa
 
 
 def test_only_a_wait_that_the_provider_named_is_shared_by_all_workers():
-    named = decide(Throttled("429", retry_after_s=2.0), FRESH, POLICY, half)
-    own = decide(Throttled("429"), FRESH, POLICY, half)
+    named = decide(Overloaded("503", retry_after_s=2.0), FRESH, POLICY, half)
+    own = decide(Overloaded("503"), FRESH, POLICY, half)
     assert isinstance(named, Wait)
     assert named.shared
     assert isinstance(own, Wait)
     assert not own.shared
+
+
+def test_how_long_to_wait_for_a_limit_of_the_account_is_left_to_the_pace():
+    for error in (Throttled("429"), Throttled("429", retry_after_s=99.0), Overloaded("503", limited=Limited.UNKNOWN)):
+        assert decide(error, FRESH, POLICY, half) == Wait(0.0)
+    assert Tried(waits=2, waited_s=5.0).waited(30.0) == Tried(waits=2, waited_s=35.0)
 
 
 def changes_until_the_end(error, tried=FRESH, policy=POLICY):

@@ -34,7 +34,6 @@ class Dispatching(RuleBasedStateMachine):
         self.journal = Journal(orders)
         self.scheduler = Scheduler(batch)
         self.taken = []
-        self.by_worker = {}
 
     @rule(worker=st.integers(0, 3), most=st.integers(1, 8))
     def take(self, worker, most):
@@ -46,7 +45,6 @@ class Dispatching(RuleBasedStateMachine):
         if row is not None:
             assert self.scheduler.stopped is None
             self.taken.append(row.number)
-            self.by_worker.setdefault(worker, []).append(row.order)
 
     @precondition(lambda self: self.scheduler.stopped is None)
     @rule(how=st.sampled_from([PAUSE, SIGNAL]))
@@ -61,9 +59,9 @@ class Dispatching(RuleBasedStateMachine):
     def no_seed_is_handed_out_twice(self):
         assert len(set(self.taken)) == len(self.taken)
 
-    @invariant()
-    def every_worker_gets_its_seeds_in_file_order(self):
-        assert all(orders == sorted(orders) for orders in self.by_worker.values())
+    @rule(at_once=st.integers(1, 20))
+    def admit(self, at_once):
+        self.scheduler.at_once = at_once
 
     def teardown(self):
         if not hasattr(self, "scheduler") or self.scheduler.stopped is not None:
@@ -94,6 +92,36 @@ def test_a_lease_of_several_seeds_belongs_to_one_worker():
         taken[worker].append(scheduler.take(worker).order)
     assert taken == {0: [0, 1, 2], 1: [3, 4, 5]}
     assert scheduler.take(1).order == 6
+
+
+def test_nobody_holds_back_leased_seeds_that_another_could_serve():
+    scheduler = Scheduler(batch_size=4)
+    scheduler.feed(rows(*range(4)))
+    assert scheduler.take(0).order == 0
+    scheduler.feed([])
+    assert {scheduler.take(1).order, scheduler.take(2).order, scheduler.take(0).order} == {1, 2, 3}
+    assert scheduler.take(1) is None
+    assert not scheduler.more
+
+
+def test_the_longest_go_first_when_few_are_left():
+    scheduler = Scheduler()
+    scheduler.at_once = 2
+    sizes = [5, 1, 9, 1, 7, 3, 8, 2, 6]
+    scheduler.feed(SeedRow(order + 1, f"s{order}", b"", 0, size, order) for order, size in enumerate(sizes))
+    taken = []
+    while scheduler.more:
+        if scheduler.wants is not None:
+            scheduler.feed([])
+        taken.append(scheduler.take(0).size)
+    assert taken == [5, 1, 9, 1, 8, 7, 6, 3, 2]
+
+
+def test_one_worker_alone_keeps_the_order_of_the_file():
+    scheduler = Scheduler()
+    scheduler.feed(SeedRow(order + 1, f"s{order}", b"", 0, order, order) for order in range(5))
+    scheduler.feed([])
+    assert [scheduler.take(0).order for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
 def test_it_asks_for_what_comes_after_the_last_seed_it_was_fed():

@@ -43,6 +43,11 @@ EVERYTHING = SMALLEST | {
     "stall_timeout": 10,
     "seed_timeout": 600,
     "pause_limit": 0,
+    "pace": "page-formula",
+    "rpm": 600,
+    "tpm": 1e6,
+    "courtesy": 0.5,
+    "rate_limit": 500,
     "output_dir": "out/",
     "output_format": "parquet",
     "checkpoint_every": 100,
@@ -514,7 +519,27 @@ def test_two_spellings_of_one_address_have_one_fingerprint():
 
 @pytest.mark.parametrize("key", [key for key in TaskSpec.model_fields if part_of(key) != ASK])
 def test_pace_output_and_the_like_do_not_change_the_fingerprint(key):
-    assert fingerprinted(sound(**{key: EVERYTHING[key]})) == SMALLEST
+    with_it = {"pace": "page-formula"} if key == "rate_limit" else {}
+    assert fingerprinted(sound(**{key: EVERYTHING[key], **with_it})) == SMALLEST
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"pace": "fixed"}, "pace"),
+        ({"rate_limit": 500}, "rate_limit"),
+        ({"rpm": 0}, "rpm"),
+        ({"tpm": -1}, "tpm"),
+        ({"courtesy": 0}, "courtesy"),
+        ({"courtesy": 1.5}, "courtesy"),
+        ({"workers": 0}, "workers"),
+        ({"stagger": -1}, "stagger"),
+        ({"pace": "fast"}, "pace"),
+    ],
+)
+def test_a_pace_that_cannot_be_is_said_at_its_key(values, key):
+    flaws = check({"prompt_template": "x", "worker_model": "m", "api_key_env": "none", **values})
+    assert [flaw.path for flaw in flaws] == [(key,)]
 
 
 def test_differences_name_the_key_the_values_and_what_they_change():

@@ -109,13 +109,15 @@ def test_starts_are_staggered(tmp_path):
     assert [round(at - arrivals[0]) for at in arrivals] == [0, 3, 6, 9, 12]
 
 
-def test_auto_makes_one_calibration_call_and_follows_the_page(tmp_path):
-    run = rehearse(tmp_path, seeds(100), LONG_CALLS, workers="auto", stagger="auto")
+def test_the_page_s_formula_times_one_call_that_counts_and_then_does_as_the_page_says(tmp_path):
+    run = rehearse(tmp_path, seeds(100), LONG_CALLS, pace="page-formula", stagger="auto")
     (pace,) = [event for event in run.journal.events if isinstance(event, PaceChosen)]
     first = run.provider.rows()[0]
     assert pace.workers == 8
     assert pace.stagger_s == pytest.approx((first.finished - first.received) / 8 * 2)
+    assert pace.batch_size == 100 // 8
     assert run.provider.rows()[1].received >= first.finished
+    assert run.provider.counts().most_in_flight == 8
     assert pace.why in "\n".join(run.screen.lines)
     assert_whole(run, 100)
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from deepswarm.report.progress import Progress, duration
+from deepswarm.report.whyslow import binding
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,6 +97,8 @@ def _drawn(progress: Progress, now: float) -> Table:
     table.add_row(
         f"{progress.in_flight:,} in flight", f"{seeds:.3g} seeds/s", f"{tokens:,.0f} tokens/s, {_failures(progress)}"
     )
+    if progress.pace is not None:
+        table.add_row(f"limit {progress.pace.limit:,}", progress.pace.what, binding(progress.pace))
     return table
 
 

@@ -44,6 +44,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
+from deepswarm.core.pace import Limited, Quota
 from deepswarm.core.records import NO_USAGE, Usage
 
 
@@ -119,10 +120,14 @@ class CallError(DeepSwarmError):
         usage: Tokens that the provider reported for this call; failed calls cost money too.
         body: The reply's bytes as received, possibly cut; empty when there were none.
         cap: Most calls at once, as the provider states it; None when it does not.
+        limited: What kind of limit refused it; None when it was not a limit. Refusals are waited out by the pace.
+        quotas: What its headers say of the account's limits.
     """
 
     disposition: ClassVar[Disposition] = Disposition.BACK_OFF
     label: ClassVar[str] = "call"
+    limit_by_itself: ClassVar[Limited | None] = None
+    """What `limited` is when nobody says."""
 
     def __init__(
         self,
@@ -135,6 +140,8 @@ class CallError(DeepSwarmError):
         usage: Usage = NO_USAGE,
         body: bytes = b"",
         cap: int | None = None,
+        limited: Limited | None = None,
+        quotas: tuple[Quota, ...] = (),
     ) -> None:
         """Store the facts."""
         super().__init__(what)
@@ -145,6 +152,8 @@ class CallError(DeepSwarmError):
         self.usage = usage
         self.body = body
         self.cap = cap
+        self.limited = self.limit_by_itself if limited is None else limited
+        self.quotas = quotas
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r}, status={self.status}, retry_after_s={self.retry_after_s})"
@@ -158,6 +167,7 @@ class Throttled(CallError):
 
     disposition = Disposition.CAPACITY
     label = "throttled"
+    limit_by_itself = Limited.UNKNOWN
 
 
 class Overloaded(CallError):

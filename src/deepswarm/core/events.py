@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from deepswarm.core.records import NO_USAGE, Outcome, Usage
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,36 @@ class PaceChosen:
     stagger_s: float
     batch_size: int
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaceChanged:
+    """The timeline of the limit: what the pace allows from now on, at most one a second and only when it changed.
+
+    Attributes:
+        limit: Calls at once that it allows.
+        flying: Calls that are under way.
+        what: What binds, in one word (`core/pace`'s Reason); `why` says it in words, with its evidence.
+        served: Calls that were answered since the last such event,
+        refused: and calls that were refused for a limit.
+        waited_s: Mean seconds since then that calls waited for the pace,
+        first_s: until their first content (None when they come whole),
+        call_s: that they took in all,
+        disk_s: and that their results waited for the disk.
+    """
+
+    utc: float
+    at: float
+    limit: int
+    flying: int
+    what: str
+    why: str
+    served: int
+    refused: int
+    waited_s: float = 0.0
+    first_s: float | None = None
+    call_s: float = 0.0
+    disk_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +228,7 @@ Event: TypeAlias = (
     | RunPaused
     | RunResumed
     | PaceChosen
+    | PaceChanged
     | SeedsChanged
     | SeedReopened
     | CallStarted

@@ -12,6 +12,8 @@ from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeAlias
 
+from deepswarm.core.pace import Quota
+
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 """A JSON value as Python holds it."""
 
@@ -142,12 +144,14 @@ class HttpReply(NamedTuple):
         headers: Names are in lower case.
         body: As received; of a streamed reply, what its pieces amount to, in the form of a whole reply.
         first_s: Seconds from sending to the first piece of content; None when the reply came whole.
+        size: Bytes of a streamed reply as they came; 0 for one that came whole.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     first_s: float | None = None
+    size: int = 0
 
 
 class Assembler(Protocol):
@@ -173,6 +177,16 @@ class Assembler(Protocol):
 
         A stream that broke off has no finish reason there; one that brought an error has that error.
         """
+
+
+class Watch(Protocol):
+    """Hears of a call's first signs of life, each at most once and in this order, while a transport carries it."""
+
+    def taken(self) -> None:
+        """The head of a good reply (200) has come."""
+
+    def begun(self) -> None:
+        """The first content of a streamed reply has come."""
 
 
 class Usage(NamedTuple):
@@ -201,6 +215,7 @@ class Reply(NamedTuple):
         model: The model that answered, as the provider named it; empty when it did not say.
         usage: Tokens.
         request_id: The provider's id, empty when unknown.
+        quotas: What its headers say of the account's limits.
     """
 
     text: str
@@ -209,6 +224,7 @@ class Reply(NamedTuple):
     usage: Usage
     reasoning: str = ""
     request_id: str = ""
+    quotas: tuple[Quota, ...] = ()
 
 
 class Outcome(StrEnum):

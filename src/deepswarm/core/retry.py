@@ -2,7 +2,8 @@
 
 Each kind of failure has an account of its own, so that none eats another's:
 
-    CAPACITY   waits for limits; time, not tries; a limit that lasts too long pauses the run
+    CAPACITY   waits for limits; time, not tries; a limit that lasts too long pauses the run. How long to wait for a
+               limit of the account is the pace's business (`core/pace`), which knows all its refusals
     NETWORK    nothing was asked, so nothing was tried; tried again, at once the first time
     BACK_OFF   tries on the way to a reply, `retries` of them; the same failure over and over, while other seeds are
                served, is this seed's own
@@ -114,6 +115,10 @@ class Tried:
         alike = self.alike + 1 if kind == self.last else 1
         return replace(self, failures=self.failures + 1, spent_s=spent_s, alike=alike, last=kind)
 
+    def waited(self, seconds: float) -> Tried:
+        """What the seed has been through after it waited so long for the pace to let its next call go."""
+        return replace(self, waited_s=self.waited_s + seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -195,6 +200,9 @@ def kind_of(error: CallError) -> str:
 
 def _after_capacity(error: CallError, tried: Tried, policy: RetryPolicy, chance: Chance) -> Decision:
     asked_s = error.retry_after_s
+    if error.limited is not None:
+        asked_s = asked_s or 0.0
+        return Pause() if asked_s > LONG_S or tried.waited_s + asked_s > policy.patience_s else Wait(0.0)
     wait_s = floor(asked_s, backoff(tried.waits + 1, policy, chance), chance)
     if (asked_s or 0.0) > LONG_S or tried.waited_s + wait_s > policy.patience_s:
         return Pause()

@@ -35,6 +35,11 @@ def rule_flaws(values: Mapping[str, object]) -> Iterator[Flaw]:
     if isinstance(prompt, str) and prompt and not prompt.strip():
         yield Flaw(("prompt_template",), "'prompt_template' is blank", "write what the model is asked")
     yield from address_flaws(values)
+    if values.get("pace") == "fixed" and values.get("workers", "auto") == "auto":
+        yield Flaw(("pace",), "'pace: fixed' needs a number of workers", "write workers: N, or pace: adaptive")
+    if values.get("rate_limit") is not None and values.get("pace") != "page-formula":
+        hint = "write pace: page-formula with it, or rpm for a hard ceiling"
+        yield Flaw(("rate_limit",), "'rate_limit' is for 'pace: page-formula' alone", hint)
     params, seeds = values.get("worker_params"), values.get("seeds")
     if isinstance(params, Mapping):
         yield from _param_flaws(params)

@@ -98,13 +98,33 @@ class TaskSpec(BaseModel):
     )
     seeds: SeedsSection | None = _key(SEEDS, "How `deepswarm seed` makes the seeds file.", None)
     workers: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = _key(
-        PACE, "How many calls at once: auto, or a number.", AUTO
+        PACE,
+        "How many calls at once. A number means so many at once, as soon as the first one was heard, and fewer only"
+        " after refusals; with `pace: adaptive` it is a ceiling. auto leaves it to the pace.",
+        AUTO,
+    )
+    pace: Literal["auto", "adaptive", "page-formula", "page-table", "fixed"] = _key(
+        PACE,
+        "How the number of calls at once is found. auto: adaptive where workers is auto, fixed where it is a number."
+        " adaptive finds what the provider allows and keeps to it; page-formula and page-table time one call and do as"
+        " the DeepSwarm page says.",
+        AUTO,
+    )
+    rpm: Annotated[float, Field(gt=0)] | None = _key(PACE, "Never more calls a minute than this, evenly spread.", None)
+    tpm: Annotated[float, Field(gt=0)] | None = _key(
+        PACE, "Never more tokens a minute than this, of prompts and answers together.", None
+    )
+    courtesy: Annotated[float, Field(gt=0, le=1)] = _key(
+        PACE, "Share of what the provider allows that this run uses; the rest is for others on the same account.", 1.0
+    )
+    rate_limit: Annotated[float, Field(gt=0)] | None = _key(
+        PACE, "Calls a minute that the provider allows, for `pace: page-formula`; without it 8 workers.", None
     )
     stagger: Annotated[float, Field(ge=0, le=3600)] | Literal["auto"] = _key(
-        PACE, "Seconds between the starts of workers: auto, or a number.", AUTO
+        PACE, "Least seconds between two calls at the start and after a pause: auto, or a number.", AUTO
     )
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = _key(
-        PACE, "How many seeds a worker leases at once: auto, or a number.", AUTO
+        PACE, "How many seeds a worker leases at once; one that runs out helps the others. auto: 1.", AUTO
     )
     worker_retries: Annotated[int, Field(ge=0, le=100)] = _key(
         PACE, "How often a seed is asked again after a reply that was no use (empty, cut short, refused).", 3

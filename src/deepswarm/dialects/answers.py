@@ -24,6 +24,7 @@ from deepswarm.core.records import HttpReply, Reply, Usage
 from deepswarm.dialects.fields import request_id
 from deepswarm.dialects.hints import retry_after
 from deepswarm.dialects.loops import repetition
+from deepswarm.dialects.quotas import quotas
 from deepswarm.dialects.refusals import maybe_billed
 
 
@@ -74,7 +75,8 @@ def delivered(answer: Answer, reply: HttpReply, value: Any) -> Reply:
     """
     found = _flaw(answer)
     if found is None:
-        return Reply(answer.text, answer.finish, answer.model, answer.usage, answer.reasoning, request_id(reply, value))
+        asked_as, told = request_id(reply, value), quotas(reply.headers)
+        return Reply(answer.text, answer.finish, answer.model, answer.usage, answer.reasoning, asked_as, told)
     kind, what = found
     raise kind(
         what,
@@ -84,6 +86,7 @@ def delivered(answer: Answer, reply: HttpReply, value: Any) -> Reply:
         maybe_billed=maybe_billed(reply.status, kind, answer.usage),
         usage=answer.usage,
         body=reply.body,
+        quotas=quotas(reply.headers),
     )
 
 

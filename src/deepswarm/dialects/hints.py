@@ -74,6 +74,16 @@ def retry_after(headers: Mapping[str, str], value: Any = None, *, limited: bool 
     return said
 
 
+def resets_in(given: str, now: str) -> float | None:
+    """Seconds until a reset that a header names as a duration or a moment; None where it says neither.
+
+    Args:
+        given: The header's value.
+        now: The reply's Date header, against which moments are read.
+    """
+    return _moment(given.strip(), now) if given else None
+
+
 def _in_headers(headers: Mapping[str, str], now: str) -> float | None:
     for name, per_second in (("retry-after-ms", 1000), ("retry-after", 1)):
         given = headers.get(name, "")

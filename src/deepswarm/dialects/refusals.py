@@ -31,9 +31,11 @@ from deepswarm.core.errors import (
     TooLong,
     Unauthorized,
 )
+from deepswarm.core.pace import Limited
 from deepswarm.core.records import NO_USAGE, HttpReply, Usage
 from deepswarm.dialects.fields import count, error_in, members, objects, request_id, text
 from deepswarm.dialects.hints import retry_after
+from deepswarm.dialects.quotas import limited_by, quotas
 
 MESSAGE: Final = 2000
 """Most characters of an error's text."""
@@ -191,6 +193,7 @@ def refused(
     if kind is QuotaSpent and "details" in told:
         wait_s = retry_after(reply.headers)  # beside a quota of the day Gemini's RetryInfo names seconds, not the day
     what = f"{status}: {said}" if said else _in_short(reply)
+    cap = cap_in(said) if kind is Throttled else None
     return kind(
         what[:MESSAGE],
         status=reply.status,
@@ -199,8 +202,21 @@ def refused(
         maybe_billed=maybe_billed(reply.status, kind, usage, error=bool(told), pieces=pieces),
         usage=usage,
         body=reply.body,
-        cap=cap_in(said) if kind is Throttled else None,
+        cap=cap,
+        limited=_limited(kind, status, words, said, cap),
+        quotas=quotas(reply.headers),
     )
+
+
+def _limited(kind: type[CallError], status: int, words: frozenset[str], said: str, cap: int | None) -> Limited | None:
+    """What kind of limit refused a call; None for what is no limit.
+
+    A 503 that says slow_down is one (OpenAI; other 503s are the provider's own want of capacity), and OpenRouter's 402
+    counts the money of the calls in flight.
+    """
+    if kind is Throttled:
+        return Limited.CONCURRENCY if status == 402 else limited_by(said[:READ].lower(), words, cap)
+    return Limited.UNKNOWN if kind is Overloaded and "slow_down" in words else None
 
 
 def maybe_billed(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from deepswarm.core.deadlines import Patience
 from deepswarm.core.errors import CallError, Cut, Overloaded, TimedOut
 from deepswarm.core.events import CallEnded
-from deepswarm.core.records import Assembler, Call, Deadlines, HttpReply, HttpRequest, Reply
+from deepswarm.core.records import Assembler, Call, Deadlines, HttpReply, HttpRequest, Reply, Watch
 from deepswarm.dialects import Dialect
 from deepswarm.engine.clock import Clock
 from deepswarm.transports import Transport
@@ -18,11 +18,21 @@ KEPT_BYTES = 64 * 1024
 
 
 class Called(NamedTuple):
-    """How a call ended: for the journal, and for the decision. `result` is the reply or the error."""
+    """How a call ended: for the journal, and for the decision.
+
+    Attributes:
+        ended: Its end.
+        result: The reply or the error.
+        seconds: How long it took.
+        first_s: Seconds until its first content; None when it did not come in pieces.
+        size: Bytes of it, when it came in pieces.
+    """
 
     ended: CallEnded
     result: Reply | CallError
     seconds: float
+    first_s: float | None = None
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +45,21 @@ class Caller:
     patience: Patience
     clock: Clock
 
-    async def call(self, call: Call, number: int, seed: int) -> Called:
+    async def call(self, call: Call, number: int, seed: int, watch: Watch | None = None) -> Called:
         """Send one call and wait for its end; an error is a result, not an exception.
 
         Args:
             call: What is asked.
             number: The call's number in the journal.
             seed: The seed's number.
+            watch: Hears of its signs of life.
         """
         dialect, patience = self.dialect, self.patience
         left = self.clock.monotonic()
         try:
             request = dialect.encode(call, self.url)
             assembler = dialect.assembler() if call.stream else None
-            raw = await self._sent(request, patience.of(stream=call.stream), assembler)
+            raw = await self._sent(request, patience.of(stream=call.stream), assembler, watch)
             reply = dialect.decode(raw)
         except CallError as raised:
             error = _judged(raised)
@@ -71,12 +82,14 @@ class Caller:
             reply.request_id,
             raw.body,
         )
-        return Called(ended, reply, at - left)
+        return Called(ended, reply, at - left, raw.first_s, raw.size)
 
-    async def _sent(self, request: HttpRequest, deadlines: Deadlines, assembler: Assembler | None) -> HttpReply:
+    async def _sent(
+        self, request: HttpRequest, deadlines: Deadlines, assembler: Assembler | None, watch: Watch | None
+    ) -> HttpReply:
         """What came back; also of a stream that broke off after its answer was whole: it is paid for and here."""
         try:
-            return await self.transport.send(request, deadlines, assembler)
+            return await self.transport.send(request, deadlines, assembler, watch)
         except (Cut, TimedOut) as error:
             if assembler is None or not error.body:
                 raise

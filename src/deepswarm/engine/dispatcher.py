@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from deepswarm.core.errors import CallError, DeepSwarmError, DiskFull
+from deepswarm.core.errors import CallError, DeepSwarmError, DiskFull, Disposition, Overloaded
 from deepswarm.core.events import CallEnded, CallStarted, Event, RunPaused, RunResumed
 from deepswarm.core.health import Health, Paused, Sent
+from deepswarm.core.pace import Begun, Fact, Failed, Pace, Refused, Served, Taken
+from deepswarm.core.pace.costs import Costs
 from deepswarm.core.records import Json, Record, Reply, SeedRow
 from deepswarm.core.scheduler import CHUNK, How, Scheduler, Stop
+from deepswarm.engine.caller import Called
 from deepswarm.engine.clock import Clock
 from deepswarm.engine.gate import Gate
+from deepswarm.engine.timeline import Timeline
 from deepswarm.journals import Journal
 from deepswarm.report.progress import duration
 
@@ -21,7 +24,7 @@ from deepswarm.report.progress import duration
 class Lease(NamedTuple):
     """A worker's claim on a seed, and the number of the call that is already written down for it.
 
-    `probe` says that this call is let through a pause, to see whether it is over.
+    `probe` says that this call is let through a pause, to see whether it is over; `started` is when it left.
     """
 
     row: SeedRow
@@ -66,7 +69,10 @@ class Dispatcher:
     """Owns the scheduler, the journal's pen and the output.
 
     Attributes:
+        pace: Says when calls may leave.
+        costs: What calls will cost in tokens.
         watch: Is told every event after it became durable; it cannot steer.
+        departed: Is told the number of every call when it leaves, and when that is; it cannot steer either.
         say: Shows a line to whoever is looking.
     """
 
@@ -75,19 +81,27 @@ class Dispatcher:
     output: Output
     scheduler: Scheduler
     health: Health
+    pace: Pace
+    costs: Costs
     clock: Clock
     watch: Callable[[Sequence[Event]], None]
+    departed: Callable[[int, float], None]
     say: Callable[[str], None]
     calls: int
     gate: Gate = field(init=False)
-    _heard: asyncio.Event = field(default_factory=asyncio.Event)
+    timeline: Timeline | None = None
+    _given: dict[int, bool] = field(default_factory=dict)
     _notes: list[Event] = field(default_factory=list)
     _paused_at: float = 0.0
     _models: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        """Make the gate that all workers pass."""
-        self.gate = Gate(self.health, self.scheduler, self.clock.monotonic, self._told, self._given_up)
+        """Make the gate that all calls pass."""
+        self.gate = Gate(self.health, self.pace, self.scheduler, self.clock.monotonic, self._told, self._given_up)
+
+    def enter(self, worker: int, *, probe: bool) -> None:
+        """A worker begins; it has been given a place for its first seed."""
+        self._given[worker] = probe
 
     async def exchange(self, worker: int, finding: Finding) -> Lease | None:
         """Bring back what was found and take the next seed, in one durable step.
@@ -96,47 +110,52 @@ class Dispatcher:
         seed, and never starts a call before its last result is safe.
 
         Returns:
-            The next seed with its call already written down; None when there is nothing more to do.
+            The next seed, whose call is written down and leaves now; None when there is nothing more to do, or no room
+            for one more call.
         """
-        probe = False
-        if self.gate.closed:
+        probe = self._given.pop(worker, None)
+        if probe is None and not self.gate.place():
             await self.close(finding)
-            finding = NOTHING
-            probe = await self.gate.passed()
+            return None
         opened = self._next(worker)
         if opened is None:
-            if probe:
-                self.gate.unused()
+            self.gate.give_up(probe=probe or False)
             await self.close(finding)
             return None
         row, payload, fields = opened
         self.calls += 1
         call = self.calls
         await self._write([*finding.events, self._intent(call, row, 1)], finding)
-        return await self._sendable(Lease(row, payload, fields, call, self.clock.monotonic(), 1, probe))
+        return await self._sendable(Lease(row, payload, fields, call, self.clock.monotonic(), 1, probe or False))
 
     async def close(self, finding: Finding) -> None:
         """Bring back what was found, without taking more."""
         if finding.events:
             await self._write(finding.events, finding)
 
-    async def wait(self, ended: CallEnded, seconds: float) -> bool:
-        """Write the end of a call and wait: so many seconds, and until a call may start.
+    async def wait(self, ended: CallEnded, seconds: float, *, often: bool = False) -> bool:
+        """Write the end of a call and wait: so many seconds, and until there is room for the next one.
+
+        Args:
+            ended: How the call ended.
+            seconds: How long this seed waits in any case.
+            often: Whether it has come back often: then new seeds get their turns.
 
         Returns:
             Whether the next call is a probe.
         """
         await self._write([ended], NOTHING)
         await self.gate.rest(seconds)
-        return await self.gate.passed()
+        return await self.gate.returned(often=often)
 
     async def again(self, lease: Lease, attempt: int, *, probe: bool) -> Lease | None:
-        """Write the intent of one more call for the same seed.
+        """Write the intent of one more call for the same seed, from the place that `wait` has got for it.
 
         Returns:
             The lease for that call; None when the run has stopped, which leaves the seed as it was.
         """
         if self.scheduler.stopped is not None:
+            self.gate.give_up(probe=probe)
             return None
         self.calls += 1
         call = self.calls
@@ -144,9 +163,9 @@ class Dispatcher:
         started = self.clock.monotonic()
         return await self._sendable(lease._replace(call=call, attempt=attempt, started=started, probe=probe))
 
-    def heard(self, lease: Lease, result: Reply | CallError) -> None:
-        """Take note of what became of a call: it says how the endpoint is."""
-        now = self.clock.monotonic()
+    def heard(self, lease: Lease, called: Called) -> None:
+        """Take note of what became of a call: it says how the endpoint is, and what it allows."""
+        result, now = called.result, self.clock.monotonic()
         call = Sent(lease.row.number, lease.started, lease.attempt, lease.probe)
         if isinstance(result, CallError):
             self.health.failed(result, call, now)
@@ -154,10 +173,17 @@ class Dispatcher:
                 self.stop(How.REFUSED, self.health.refused)
         else:
             self.health.served(call, now)
+            self.costs.saw(len(lease.payload), result.usage.tokens_in, result.usage.tokens_out)
             if result.model not in self._models:
                 self._another_model(result.model)
+        self.gate.observe(_fact_of(lease.call, result))
         self.gate.look()
-        self._heard.set()
+        if not isinstance(result, CallError) and self.timeline is not None:
+            self.timeline.ended(called, result.usage.tokens_out)
+
+    def listen(self, lease: Lease) -> Listener:
+        """What hears of the signs of life of a call."""
+        return Listener(lease.call, self.gate)
 
     def _another_model(self, model: str) -> None:
         """A model's name that has not answered before: the first one is expected, every other one is worth a word."""
@@ -165,13 +191,9 @@ class Dispatcher:
             self.say(f"replies now also come from {model}; until now from {', '.join(sorted(self._models))}")
         self._models.add(model)
 
-    async def contact(self, most_s: float) -> None:
-        """Wait until the first call has ended, but not longer than so many seconds."""
-        try:
-            async with asyncio.timeout(most_s):
-                await self._heard.wait()
-        except TimeoutError:
-            return
+    def note(self, event: Event) -> None:
+        """Write this down with the next thing that is written."""
+        self._notes.append(event)
 
     def noted(self) -> list[Event]:
         """What happened to the run as a whole and is not written down yet."""
@@ -226,12 +248,12 @@ class Dispatcher:
         return CallStarted(utc, at, call, row.number, attempt)
 
     async def _sendable(self, lease: Lease) -> Lease | None:
-        """The lease, unless the run stopped or paused while its intent was being written: then that is taken back."""
-        if self.scheduler.stopped is None and (lease.probe or self.health.paused is None):
-            self.health.sending(lease.row.number, lease.started)
-            return lease
-        if lease.probe:
-            self.gate.unused()
+        """The lease, once its call may leave; its intent is taken back when the run stops or pauses before that."""
+        if await self.gate.passed(lease.call, self.costs.cost(len(lease.payload)), probe=lease.probe):
+            now = self.clock.monotonic()
+            self.health.sending(lease.row.number, now)
+            self.departed(lease.call, now)
+            return lease._replace(started=now)
         why = "the run stopped, or paused, before it was sent"
         unsent = CallEnded(*self.clock.now(), lease.call, lease.row.number, "unsent", why)
         return await self.again(lease, lease.attempt, probe=await self.wait(unsent, 0.0))
@@ -240,11 +262,14 @@ class Dispatcher:
         """Make events durable, then let output and watchers have them; those of the finding stand first."""
         if self._notes:
             events = [*events, *self.noted()]
+        began = self.clock.monotonic()
         try:
             number = await self.journal.append(events)
         except DiskFull as full:
             self.stop(How.PAUSED, str(full))
             raise
+        if self.timeline is not None:
+            self.timeline.wrote(self.clock.monotonic() - began)
         if self.journal.trouble is not None:
             self.stop(How.PAUSED, str(self.journal.trouble))
         if finding.record is not None:
@@ -257,3 +282,33 @@ class Dispatcher:
         except OSError as error:
             # The output is derived: what could not be written now is written from the journal later.
             self.stop(How.PAUSED, f"the output cannot be written: {error}; free some space")
+
+
+class Listener:
+    """Passes a call's signs of life on to the pace. See `Watch`."""
+
+    __slots__ = ("_call", "_gate")
+
+    def __init__(self, call: int, gate: Gate) -> None:
+        """Of the call of this number."""
+        self._call, self._gate = call, gate
+
+    def taken(self) -> None:
+        """See `Watch.taken`."""
+        self._gate.observe(Taken(self._call))
+
+    def begun(self) -> None:
+        """See `Watch.begun`."""
+        self._gate.observe(Begun(self._call))
+
+
+def _fact_of(call: int, result: Reply | CallError) -> Fact:
+    """What the end of a call says about the provider's limits. A reply that is no use was served all the same."""
+    if not isinstance(result, CallError):
+        return Served(call, result.usage.tokens_in, result.usage.tokens_out, result.quotas)
+    if result.limited is not None:
+        return Refused(call, result.limited, result.retry_after_s, result.cap, result.quotas)
+    if result.disposition is Disposition.SEMANTIC:
+        return Served(call, result.usage.tokens_in, result.usage.tokens_out, result.quotas)
+    storm = result.disposition in {Disposition.NETWORK, Disposition.BACK_OFF} or isinstance(result, Overloaded)
+    return Failed(call, storm)

@@ -1,49 +1,201 @@
-"""Where workers wait before a call: for a time that the provider named, or for the end of a pause.
+"""Where calls wait before they leave: for the pace, and for the end of a pause of the run.
 
-`Health` decides whether a call may be made; the gate makes workers wait until it says so, in the order in which they
-came, and lets one through as a probe when its time has come.
+    a seed ─ place ─▶ its intent is written ─ passed ─▶ the call leaves
+               │                                 └── first come, first served: when the pace says Go
+               └── only as many as can soon leave: seeds that come back first, then new ones
+
+A place is the right to write down a call that is about to leave. There are as many as the pace has room for and a few
+more, so that a freed slot finds a call whose intent the disk already has, and so that next to nothing is written down
+that then has to wait. Who finds no place does not wait: a lane ends, and another one is started when there is room.
+`Health` stands before all this: while it has paused the run, one place at a time is given, to a probe.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from deepswarm.core.health import Health, Paused
+from deepswarm.core.pace import Cost, Fact, Failed, Go, Pace, Refused, Sent, Served, Unsent
 from deepswarm.core.scheduler import Scheduler
+
+COMMIT_S: Final = 0.03
+"""Seconds that writing an intent takes, generously: as many calls as end in this time may wait with theirs written."""
+MOST_SPARE: Final = 64
+AT_ONCE: Final = 16
+"""Most places beside those: while the pace opens up, intents are not written long before their calls can leave."""
+_TICK_S: Final = 0.001
+"""The event loop's timers are as fine as this."""
+
+
+class _Ready(NamedTuple):
+    """A call whose intent is written. `go` becomes True when it leaves, False when its intent is to be taken back."""
+
+    call: int
+    cost: Cost
+    probe: bool
+    go: asyncio.Future[bool]
+
+
+class _Back(NamedTuple):
+    """A seed that is to be asked again. `place` becomes whether its place is a probe's."""
+
+    often: bool
+    place: asyncio.Future[bool]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the gate has counted: calls that left, seconds that they waited for it, and how they ended."""
+
+    sent: int = 0
+    waited_s: float = 0.0
+    served: int = 0
+    refused: int = 0
 
 
 class Gate:
-    """One for all workers of an endpoint.
+    """One for all calls of an endpoint.
 
-    `told` hears of every pause when it begins, and with None when it ends; `stop` is called when one lasts too long.
+    Attributes:
+        pace: Admits calls.
+        flying: Calls under way.
+        tally: Counts.
     """
 
     def __init__(
         self,
         health: Health,
+        pace: Pace,
         scheduler: Scheduler,
         now: Callable[[], float],
         told: Callable[[Paused | None], None],
         stop: Callable[[Paused], None],
     ) -> None:
+        """`told` hears of every pause when it begins, and with None when it ends; `stop` when one lasts too long."""
         self._health, self._scheduler, self._now, self._told, self._stop = health, scheduler, now, told, stop
-        self._not_before = 0.0
-        self._news = asyncio.Event()
-        self._turn = asyncio.Lock()
-        self._known: Paused | None = None
+        self.pace = pace
+        self.flying = 0
+        self.tally = Tally()
+        self._start: Callable[[bool], None] | None = None
+        self._lanes = self._places = 0
+        self._ready: deque[_Ready] = deque()
+        self._back: deque[_Back] = deque()
+        self._new_is_next = False
+        self._usual = Cost()
+        self._ends: deque[float] = deque(maxlen=32)
+        self._not_before = -math.inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self._filling = False
+        self._stopped, self._over = asyncio.Event(), asyncio.Event()
         self._shown: Paused | None = None
 
     def __repr__(self) -> str:
-        return f"Gate({self._health!r}, not_before={self._not_before:g})"
+        waiting = f"ready={len(self._ready)}, back={len(self._back)}, places={self._places}, lanes={self._lanes}"
+        return f"Gate({self._health!r}, {self.pace!r}, flying={self.flying}, {waiting})"
 
-    @property
-    def closed(self) -> bool:
-        """Whether a call has to wait now."""
-        return self._health.paused is not None or self._not_before > self._now()
+    # --- lanes -------------------------------------------------------------------------------------------------------
+
+    async def serve(self, start: Callable[[bool], None]) -> None:
+        """Start lanes as there is room, until no seed is left, or the run has stopped, and all lanes have ended.
+
+        Args:
+            start: Starts a lane that has a place already; its argument says whether that is a probe's.
+        """
+        self._start = start
+        self._fill()
+        try:
+            await self._over.wait()
+        finally:
+            self._start = None
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def left(self) -> None:
+        """A lane has ended; the last one may have been the run's."""
+        self._lanes -= 1
+        self._fill_soon()
+
+    # --- places ------------------------------------------------------------------------------------------------------
+
+    def place(self) -> bool:
+        """Take a place for a new seed, if there is one and nobody waits for it."""
+        if self._back or self._scheduler.stopped is not None or self._room(self._now()) <= 0:
+            return False
+        self._places += 1
+        return True
+
+    def give_up(self, *, probe: bool) -> None:
+        """Nothing is to be asked from a place that was taken."""
+        self._places -= 1
+        if probe:
+            self._health.probing = False
+        self._fill_soon()
+
+    async def returned(self, *, often: bool) -> bool:
+        """Wait for a place for a seed that is asked again, before all new ones.
+
+        Args:
+            often: Whether it comes back often: then it takes turns with new seeds, as the fault may be its own.
+
+        Returns:
+            Whether it is a probe's place. When the run has stopped it is a place of which nothing can be made.
+        """
+        if self._scheduler.stopped is not None:
+            self._places += 1
+            return False
+        back = _Back(often, asyncio.get_running_loop().create_future())
+        self._back.append(back)
+        self._fill_soon()
+        return await back.place
+
+    async def passed(self, call: int, cost: Cost, *, probe: bool) -> bool:
+        """Wait until a call whose intent is written may leave. Its place is given back either way.
+
+        Returns:
+            Whether it leaves now, which the pace has been told. When not, the run has stopped or paused.
+        """
+        if self._barred(probe=probe):
+            self.give_up(probe=probe)
+            return False
+        came = self._now()
+        ready = _Ready(call, cost, probe, asyncio.get_running_loop().create_future())
+        self._ready.append(ready)
+        self._usual = cost
+        self.step()
+        go = await ready.go
+        if go and self._barred(probe=probe):
+            self.observe(Unsent(call))
+            go = False
+        if go:
+            self.tally.sent += 1
+            self.tally.waited_s += self._now() - came
+        elif probe:
+            self._health.probing = False
+        return go
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def observe(self, fact: Fact) -> None:
+        """Tell the pace of a fact, and let those go whom it now admits."""
+        now = self._now()
+        self.pace.observe(fact, now)
+        if isinstance(fact, Served | Refused | Failed | Unsent):
+            self.flying -= 1
+            self._ends.append(now)
+            if isinstance(fact, Served):
+                self.tally.served += 1
+            elif isinstance(fact, Refused):
+                self.tally.refused += 1
+        self.step()
 
     def hold(self, seconds: float) -> None:
-        """Let no call start for so many seconds: the provider said so."""
+        """Let no call leave for so many seconds: the provider said so."""
         self._not_before = max(self._not_before, self._now() + seconds)
 
     def look(self) -> None:
@@ -53,62 +205,140 @@ class Gate:
         if sure is not self._shown:
             self._shown = sure
             self._told(sure)
-        if paused is not None or self._known is not None:
-            self._known = paused
-            self.wake()
+        self.step()
 
     def wake(self) -> None:
-        """Let everybody who waits look again."""
-        news, self._news = self._news, asyncio.Event()
-        news.set()
-
-    def unused(self) -> None:
-        """The probe that was let through has nothing to ask: another may try."""
-        self._health.probing = False
-        self.wake()
+        """The run has stopped: let everybody who waits see it."""
+        self._stopped.set()
+        while self._back:
+            self._give(probe=False)
+        self.step()
 
     async def rest(self, seconds: float) -> None:
         """Wait, but not longer than until the run stops."""
-        until = self._now() + seconds
-        while self._scheduler.stopped is None and (left := until - self._now()) > 0:
-            await self._wait(left)
-
-    async def passed(self) -> bool:
-        """Wait until a call may start, or the run stops.
-
-        Returns:
-            Whether the call is a probe.
-        """
-        while self._scheduler.stopped is None:
-            left = self._not_before - self._now()
-            if left > 0:
-                await self._wait(left)
-            elif self._health.paused is None:
-                return False
-            else:
-                async with self._turn:
-                    if await self._probes():
-                        return True
-        return False
-
-    async def _probes(self) -> bool:
-        """Wait for the end of the pause, or of the run, or for the time of the next probe; True for that."""
-        while self._scheduler.stopped is None and (paused := self._health.paused) is not None:
-            now = self._now()
-            if self._health.may_probe(now):
-                self._health.probing = True
-                return True
-            if self._health.lasts_too_long(now):
-                self._stop(paused)
-            else:
-                await self._wait(None if self._health.probing else paused.probe_at - now)
-        return False
-
-    async def _wait(self, seconds: float | None) -> None:
-        """Until there is news, at most so many seconds."""
-        news = self._news
+        if seconds <= 0.0 or self._stopped.is_set():
+            return
         try:
             async with asyncio.timeout(seconds):
-                await news.wait()
+                await self._stopped.wait()
         except TimeoutError:
             return
+
+    def step(self) -> None:
+        """Let those go, in order, whom the pace admits; call those back who must not leave any more."""
+        now = self._now()
+        while self._ready:
+            head = self._ready[0]
+            if head.go.done():  # cancelled while it waited
+                self._places -= 1
+                self._ready.popleft()
+                continue
+            go = not self._barred(probe=head.probe)
+            if go:
+                answer = self._asked(now, head.cost)
+                if answer > now:
+                    self._wake_at(answer)
+                    break
+                self.pace.observe(Sent(head.call, head.cost), now)
+                self.flying += 1
+            self._places -= 1
+            self._ready.popleft()
+            head.go.set_result(go)
+        self._fill_soon()
+
+    # --- room --------------------------------------------------------------------------------------------------------
+
+    def _barred(self, *, probe: bool) -> bool:
+        """Whether a call must not leave, whatever the pace says."""
+        return self._scheduler.stopped is not None or (self._health.paused is not None and not probe)
+
+    def _asked(self, now: float, cost: Cost) -> float:
+        """When a call may leave; not after `now` when it may at once."""
+        if now < self._not_before:
+            return self._not_before
+        answer = self.pace.admit(now, cost)
+        return now if isinstance(answer, Go) else max(answer.at, now + _TICK_S)
+
+    def _room(self, now: float) -> int:
+        """Places that can be taken now, beside those that are taken; never above 0 while the run pauses."""
+        if self._health.paused is not None:
+            return 0
+        spare = self._spare(now)
+        if self._ready:
+            return max(1, spare) - self._places
+        at = self._asked(now, self._usual)
+        if at <= now:
+            return max(1, min(AT_ONCE, self.pace.limit - self.flying)) + spare - self._places
+        self._wake_at(at)
+        return (spare if at == math.inf else max(1, spare)) - self._places
+
+    def _spare(self, now: float) -> int:
+        """Calls that end, and so have to be replaced, while an intent is written."""
+        if len(self._ends) < 32:
+            return 0
+        passed = now - self._ends[0]
+        return MOST_SPARE if passed <= 0.0 else min(MOST_SPARE, int(COMMIT_S * len(self._ends) / passed))
+
+    def _fill_soon(self) -> None:
+        """Give places, once whoever has just ended a call has had the first choice."""
+        if not self._filling and self._start is not None:
+            self._filling = True
+            asyncio.get_running_loop().call_soon(self._fill)
+
+    def _fill(self) -> None:
+        """Give the places that there are: to seeds that come back, then to new ones."""
+        self._filling = False
+        if self._start is None:
+            return
+        now, scheduler = self._now(), self._scheduler
+        if scheduler.stopped is None and self._health.paused is not None:
+            self._probe(now)
+        elif scheduler.stopped is None and (self._back or scheduler.more):
+            scheduler.at_once = self.pace.limit
+            room = self._room(now)
+            while room > 0 and (self._back or scheduler.more):
+                self._give(probe=False)
+                room -= 1
+        if not self._lanes and (scheduler.stopped is not None or not scheduler.more):
+            self._over.set()
+
+    def _probe(self, now: float) -> None:
+        """While the run pauses: give a place to a probe when its time has come, or end the run."""
+        paused, health = self._health.paused, self._health
+        if paused is None or health.probing or not (self._back or self._scheduler.more):
+            return
+        if health.may_probe(now):
+            health.probing = True
+            self._give(probe=True)
+        elif health.lasts_too_long(now):
+            self._stop(paused)
+        else:
+            self._wake_at(max(paused.probe_at, now + _TICK_S))
+
+    def _give(self, *, probe: bool) -> None:
+        """Give one place; there must be somebody who can take it."""
+        turns = probe or (bool(self._back) and self._back[0].often)
+        new = not self._back or (turns and self._new_is_next and self._scheduler.more)
+        self._new_is_next = not new
+        self._places += 1
+        if new and self._start is not None:
+            self._lanes += 1
+            self._start(probe)
+            return
+        back = self._back.popleft()
+        if back.place.done():  # cancelled while it waited
+            self.give_up(probe=probe)
+        else:
+            back.place.set_result(probe)
+
+    def _wake_at(self, when: float) -> None:
+        """Look again at this moment, or earlier."""
+        if when < self._timer_at and self._start is not None:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = when
+            self._timer = asyncio.get_running_loop().call_at(when, self._woken)
+
+    def _woken(self) -> None:
+        self._timer, self._timer_at = None, math.inf
+        self.step()

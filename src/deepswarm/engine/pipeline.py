@@ -15,14 +15,17 @@ import json
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 from deepswarm.core import calibrate
 from deepswarm.core.deadlines import Patience
 from deepswarm.core.errors import DeepSwarmError, DiskFull
-from deepswarm.core.events import CallEnded, Event, PaceChosen, RunEnded, RunStarted, SeedsChanged
+from deepswarm.core.events import CallEnded, Event, RunEnded, RunStarted, SeedsChanged
 from deepswarm.core.health import Health
 from deepswarm.core.lessons import Lessons
+from deepswarm.core.pace.choice import Choice
+from deepswarm.core.pace.costs import Costs
 from deepswarm.core.records import Outcome, Totals
 from deepswarm.core.retry import Chance, RetryPolicy
 from deepswarm.core.scheduler import How, Scheduler, Stop
@@ -48,20 +51,21 @@ from deepswarm.engine.output import ResultFiles
 from deepswarm.engine.preflight import balance_of, warnings
 from deepswarm.engine.seeds import SeedFile, lines_of
 from deepswarm.engine.shutdown import Interrupts
+from deepswarm.engine.timeline import Timeline
 from deepswarm.engine.worker import Job, work
 from deepswarm.journals import Enrolment, Journal
 from deepswarm.journals.lock import held
 from deepswarm.journals.sqlite import SqliteJournal
 from deepswarm.report.progress import Progress
 from deepswarm.report.summary import Summary
+from deepswarm.report.whyslow import binding
 from deepswarm.taskfile import TaskFile, resolve
 from deepswarm.tasks import TaskType
 from deepswarm.transports import Transport
 from deepswarm.version import VERSION
 
-FIRST_CONTACT_S: Final = 5.0
-"""Most seconds that the other workers wait for the first one's first answer, unless the task says how far apart they
-start: a wrong key should cost one call."""
+SEEDS_OF_CHANCE: Final = 1 << 32
+"""How many different runs the pace's own jitter knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,25 +179,45 @@ class Dispatch:
         clock = self.around.clock()
         before = self.journal.totals()
         progress = Progress(before.seeds, before, clock.monotonic())
+        call = call_of(self.spec)
+        pace = calibrate.chosen(
+            wish_of(self.spec),
+            before.left,
+            self.around.connections,
+            streamed=call.stream,
+            seed=int(self.around.chance() * SEEDS_OF_CHANCE),
+        )
         dispatcher = Dispatcher(
             self.journal,
             self.seeds,
             self.output,
             Scheduler(),
             Health(self.spec.pause_limit),
+            pace.pace,
+            Costs(len(self.spec.prompt_template) + len(self.spec.system_prompt or ""), call.max_tokens),
             clock,
             progress.watch,
+            progress.departed,
             self.screen.say,
             calls=before.calls,
         )
         transport = self.provider.connect()
+        dispatcher.timeline = Timeline(
+            dispatcher.gate,
+            clock,
+            pace.choice,
+            partial(_batches, dispatcher.scheduler),
+            dispatcher.note,
+            self.screen.say,
+            transport.streamed,
+        )
         patience = Patience(wanted_of(self.spec), self.spec.seed_timeout)
         caller = Caller(self.dialect, transport, self.dialect.address(self.spec.worker_api_base), patience, clock)
-        longest_s = patience.of(stream=call_of(self.spec).stream).total_s
+        longest_s = patience.of(stream=call.stream).total_s
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(self.journal.keep())
             follower = group.create_task(self.screen.follow(progress, clock.monotonic))
-            serving = group.create_task(self._serve(dispatcher, caller, progress, enrolment))
+            serving = group.create_task(self._serve(dispatcher, caller, enrolment))
             with Interrupts(dispatcher, serving, self.screen.say, longest_s):
                 await asyncio.wait({serving})
             stopped = dispatcher.scheduler.stopped or Stop(How.FINISHED, "")
@@ -204,10 +228,8 @@ class Dispatch:
         await transport.close()
         return self._summary(progress, stopped, clock)
 
-    async def _serve(
-        self, dispatcher: Dispatcher, caller: Caller, progress: Progress, enrolment: Enrolment | None
-    ) -> None:
-        """Say that the run begins, find the pace, and let the workers work."""
+    async def _serve(self, dispatcher: Dispatcher, caller: Caller, enrolment: Enrolment | None) -> None:
+        """Say that the run begins, and let the workers work."""
         spec, clock = self.spec, dispatcher.clock
         await self.journal.append(self._opening(clock, enrolment))
         left = self.journal.totals().left
@@ -228,25 +250,22 @@ class Dispatch:
             self.around.chance,
             self.screen.say,
         )
-        wish = calibrate.Wish(
-            None if spec.workers == "auto" else spec.workers,
-            None if spec.stagger == "auto" else float(spec.stagger),
-            None if spec.batch_size == "auto" else spec.batch_size,
-        )
-        measured = None
-        if calibrate.needs_calibration(wish) and left > 1:
-            await _lane(0, 0.0, job, dispatcher, caller, most=1)
-            measured = progress.call_s
-        pace = calibrate.pace(wish, left, measured, self.around.connections)
-        await self.journal.append([PaceChosen(*clock.now(), pace.workers, pace.stagger_s, pace.batch_size, pace.why)])
-        self.screen.say(f"pace: {pace.why}")
-        dispatcher.scheduler.batch_size = pace.batch_size
         self.journal.writers = 0
-        async with asyncio.TaskGroup() as workers:
-            for number in range(pace.workers):
-                workers.create_task(_lane(number, pace.stagger_s, job, dispatcher, caller))
-                if not number and wish.stagger_s is None:
-                    await dispatcher.contact(FIRST_CONTACT_S)
+        timeline = dispatcher.timeline
+        async with asyncio.TaskGroup() as lanes:
+            beat = None if timeline is None else lanes.create_task(timeline.follow())
+            numbers = Numbers()
+
+            def start(probe: bool) -> None:  # noqa: FBT001 - the gate's own word
+                number = numbers.take()
+                dispatcher.enter(number, probe=probe)
+                lanes.create_task(_lane(number, numbers, job, dispatcher, caller))
+
+            await dispatcher.gate.serve(start)
+            if beat is not None and timeline is not None:
+                beat.cancel()
+                timeline.look()
+                timeline.tell()
 
     def _opening(self, clock: Clock, enrolment: Enrolment | None) -> list[Event]:
         """What is known when the run begins; calls that a crash left open may have been billed."""
@@ -296,21 +315,59 @@ class Dispatch:
             resume=self.around.command,
             lines=(0, 0),
             simulated=self.provider.simulated,
+            slow=binding(bound) if (bound := progress.binds()) is not None else "",
         )
 
 
-async def _lane(
-    number: int, stagger_s: float, job: Job, dispatcher: Dispatcher, caller: Caller, most: int | None = None
-) -> None:
-    """A worker, after its turn in the stagger has come."""
-    await dispatcher.gate.rest(number * stagger_s)
+class Numbers:
+    """The numbers of the workers, from 0, as few as there are workers at once."""
+
+    def __init__(self) -> None:
+        """None is taken."""
+        self._free: list[int] = []
+        self._next = 0
+
+    def take(self) -> int:
+        """A number that nobody has."""
+        if self._free:
+            return self._free.pop()
+        self._next += 1
+        return self._next - 1
+
+    def give_back(self, number: int) -> None:
+        """Nobody has this one any more."""
+        self._free.append(number)
+
+
+async def _lane(number: int, numbers: Numbers, job: Job, dispatcher: Dispatcher, caller: Caller) -> None:
+    """A worker, from its first seed until there is no seed, or no room for another call."""
     dispatcher.journal.writers += 1
     dispatcher.health.lanes += 1
     try:
-        await work(number, job, dispatcher, caller, most)
+        await work(number, job, dispatcher, caller)
     finally:
         dispatcher.health.lanes -= 1
         dispatcher.journal.writers -= 1
+        numbers.give_back(number)
+        dispatcher.gate.left()
+
+
+def _batches(scheduler: Scheduler, choice: Choice) -> None:
+    scheduler.batch_size = choice.batch_size
+
+
+def wish_of(spec: TaskSpec) -> calibrate.Wish:
+    """What the task says of the pace."""
+    return calibrate.Wish(
+        spec.pace,
+        None if spec.workers == "auto" else spec.workers,
+        None if spec.stagger == "auto" else float(spec.stagger),
+        None if spec.batch_size == "auto" else spec.batch_size,
+        spec.rate_limit,
+        spec.rpm,
+        spec.tpm,
+        spec.courtesy,
+    )
 
 
 def check_totals(totals: Totals) -> None:

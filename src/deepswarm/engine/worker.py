@@ -24,6 +24,9 @@ RECENTLY_S: Final = 60.0
 SECOND_OPINION_S: Final = 1.0
 """Before a seed asks again after an answer that would pause the run, had another seed got it too."""
 
+OFTEN: Final = 3
+"""Refusals for limits after which a seed lets new ones have their turns: it may be larger than any limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -69,9 +72,10 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
     current: Lease | None = lease
     while current is not None:
         lease = current
-        ended, result, call_s = await caller.call(call, lease.call, lease.row.number)
+        called = await caller.call(call, lease.call, lease.row.number, dispatcher.listen(lease))
+        ended, result, call_s = called.ended, called.result, called.seconds
         outages = health.outages
-        dispatcher.heard(lease, result)
+        dispatcher.heard(lease, called)
         if isinstance(result, Reply):
             return _answered(lease, job, dispatcher, ended, result)
         failing_since = min(failing_since, ended.at)
@@ -84,10 +88,13 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
                 lease, job, dispatcher, ended, decision.label or result.label, _reason(decision, result, tried)
             )
         call = _asked(call, decision, result, job)
-        probe = await dispatcher.wait(ended, _seconds(decision, result, dispatcher))
+        often = tried.waits >= OFTEN
+        probe = await dispatcher.wait(ended, _seconds(decision, result, dispatcher), often=often)
         if charged and health.outages == outages:  # a failure before an outage was part of it
             tried = tried.after(decision, result, call_s)
         current = await dispatcher.again(lease, tried.attempts + 1, probe=probe)
+        if current is not None and result.limited is not None and isinstance(decision, Wait):
+            tried = tried.waited(current.started - ended.at)
     return NOTHING
 
 

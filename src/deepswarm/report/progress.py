@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from deepswarm.core.events import CallEnded, CallStarted, Event, RunPaused, RunResumed, SeedEnded
+from deepswarm.core.events import CallEnded, CallStarted, Event, PaceChanged, RunPaused, RunResumed, SeedEnded
 from deepswarm.core.records import Outcome, Totals
 
 WINDOW_S = 60.0
@@ -27,6 +27,7 @@ class Progress:
         calls: Calls that were sent and have ended.
         paused: The pause under way; None while the run runs.
         call_s: Duration of the call that ended last; `longest_s` is that of the longest one so far.
+        pace: How the pace stands; None while it has not told.
     """
 
     total: int
@@ -45,7 +46,9 @@ class Progress:
     call_s: float = 0.0
     longest_s: float = 0.0
     paused: RunPaused | None = None
+    pace: PaceChanged | None = None
     _called_s: float = 0.0
+    _bound: dict[str, tuple[float, PaceChanged]] = field(default_factory=dict)
     _open: dict[int, float] = field(default_factory=dict)
     _marks: deque[tuple[float, int, int]] = field(default_factory=deque)
 
@@ -63,6 +66,25 @@ class Progress:
                 self.paused = event
             elif isinstance(event, RunResumed):
                 self.paused = None
+            elif isinstance(event, PaceChanged):
+                self._pace_changed(event)
+
+    def departed(self, call: int, at: float) -> None:
+        """A call whose intent was written has left at this moment: its duration counts from now on."""
+        if call in self._open:
+            self._open[call] = at
+
+    def binds(self) -> PaceChanged | None:
+        """How the pace stood last while that bound which has bound it for longest; None while it has not told."""
+        return max(self._bound.values(), key=lambda known: known[0])[1] if self._bound else None
+
+    def _pace_changed(self, event: PaceChanged) -> None:
+        before, self.pace = self.pace, event
+        if before is not None:
+            seconds, known = self._bound.get(before.what, (0.0, before))
+            self._bound[before.what] = (seconds + event.at - before.at, known)
+        seconds, known = self._bound.get(event.what, (0.0, event))
+        self._bound[event.what] = (seconds, event if event.call_s > 0.0 else known)
 
     def _call_ended(self, event: CallEnded) -> None:
         self.in_flight -= 1
@@ -146,6 +168,8 @@ class Progress:
         if self.paused is not None:
             parts.append(f"paused for {duration(now - self.paused.at)} ({self.paused.label})")
         parts += [f"{seeds:.3g} seeds/s", f"{tokens:,.0f} tokens/s"]
+        if self.pace is not None and self.paused is None:
+            parts.append(f"limit {self.pace.limit:,} ({self.pace.why})")
         parts += [f"{count:,} failed: {label}" for label, count in self.failures.most_common(4)]
         parts += [f"{count:,} calls {label}" for label, count in self.problems.most_common(3)]
         eta = self.eta(now)

@@ -26,6 +26,7 @@ class Summary:
         lines: Lines that stand in results.jsonl and failed.jsonl.
         simulated: No model was asked.
         notes: Further lines for the end, such as what the filters kept.
+        slow: Why it was not faster; empty when nobody knows.
     """
 
     how: How
@@ -40,6 +41,7 @@ class Summary:
     lines: tuple[int, int]
     simulated: bool
     notes: tuple[str, ...] = ()
+    slow: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -64,6 +66,8 @@ class Summary:
             f"  calls      {self.calls:>9,} in {duration(self.seconds)}{_by_class(self.problems)}",
             f"  tokens     {totals.tokens_in:>9,} in, {totals.tokens_out:,} out (as the provider counted them)",
         ]
+        if self.slow:
+            rows.append(f"  pace       {self.slow}")
         if totals.maybe_billed:
             rows.append(f"  unanswered {totals.maybe_billed:>9,} calls that may have been billed all the same")
         if self.failures:

@@ -18,6 +18,7 @@ from deepswarm.core.events import (
     CallStarted,
     CommandTaken,
     Event,
+    PaceChanged,
     PaceChosen,
     RunEnded,
     RunStarted,
@@ -169,6 +170,7 @@ class History:
         utc, at = self.now()
         others: Sequence[Event] = (
             PaceChosen(utc, at, 1 + pick, facts.passed_s, 1, facts.text),
+            PaceChanged(utc, at, 1 + pick, pick, "search", facts.text, pick, 1),
             SeedsChanged(utc, at, pick, facts.status, 0),
             CommandTaken(utc, at, "pause", facts.text),
             RunEnded(utc, at, self.sessions, "paused", facts.text),

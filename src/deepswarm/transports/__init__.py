@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from deepswarm.core.records import Assembler, Deadlines, HttpReply, HttpRequest
+from deepswarm.core.records import Assembler, Deadlines, HttpReply, HttpRequest, Watch
 
 TABLE: Final = {
     "http": "deepswarm.transports.http:HttpTransport",
@@ -24,7 +24,13 @@ STREAM_BYTES: Final = 8 * REPLY_BYTES
 class Transport(Protocol):
     """What sends."""
 
-    async def send(self, request: HttpRequest, deadlines: Deadlines, assembler: Assembler | None = None) -> HttpReply:
+    async def send(
+        self,
+        request: HttpRequest,
+        deadlines: Deadlines,
+        assembler: Assembler | None = None,
+        watch: Watch | None = None,
+    ) -> HttpReply:
         """Send one request and read its whole reply. Whoever cancels this, or a deadline, closes the connection.
 
         Args:
@@ -32,6 +38,7 @@ class Transport(Protocol):
             deadlines: Most seconds of each phase.
             assembler: Takes the pieces of a streamed reply, as long as its status is 200 and its content type is
                 text/event-stream; any other reply is read whole. It then also makes the body that is returned.
+            watch: Is told of the call's signs of life, before its end. A reply that comes whole at once may give none.
 
         Raises:
             TimedOut: A deadline passed. Its body is what had come until then.
@@ -42,6 +49,9 @@ class Transport(Protocol):
             TooLarge: The reply is longer than REPLY_BYTES, compressed or not; for a stream that holds for what its
                 pieces amount to, and STREAM_BYTES for its frames.
         """
+
+    def streamed(self) -> int:
+        """Bytes of streamed replies that have come so far, of all calls together; those under way are in it."""
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from deepswarm.core.errors import CallError, Cut, Disconnected, Looping, TimedOut, TooLarge, Unreachable
-from deepswarm.core.records import Assembler, Deadlines, HttpReply, HttpRequest
+from deepswarm.core.records import Assembler, Deadlines, HttpReply, HttpRequest, Watch
 from deepswarm.simulator.endpoints import answered
 from deepswarm.simulator.play import End, Play, Scene, moments, together
 from deepswarm.simulator.provider import SimulatedProvider
@@ -38,11 +38,18 @@ class SimulatedTransport:
         """
         self.provider = provider
         self._authorization = authorization
+        self._flow = _Flow()
 
     def __repr__(self) -> str:
         return f"SimulatedTransport({self.provider!r})"
 
-    async def send(self, request: HttpRequest, deadlines: Deadlines, assembler: Assembler | None = None) -> HttpReply:
+    async def send(
+        self,
+        request: HttpRequest,
+        deadlines: Deadlines,
+        assembler: Assembler | None = None,
+        watch: Watch | None = None,
+    ) -> HttpReply:
         """See `Transport.send`. Being cancelled counts as a client that has left."""
         if self._authorization:
             request = request._replace(headers={**request.headers, **self._authorization})
@@ -53,25 +60,64 @@ class SimulatedTransport:
             return answered(self.provider, request, started)
         ticket = self.provider.receive(request, started)
         client_gone = True
+        rate = 0.0
         try:
             course = _course(ticket.play, deadlines, assembler)
             first_s = ticket.play.first_s
+            if watch is not None:
+                taken_s = _taken_s(ticket.play)
+                if taken_s <= 0.0:
+                    watch.taken()
+                elif taken_s < min(course.at_s, math.inf if first_s is None else first_s):
+                    await asyncio.sleep(taken_s)
+                    watch.taken()
             if first_s is not None and first_s <= course.at_s:
-                await asyncio.sleep(first_s)
+                await asyncio.sleep(started + first_s - clock())
                 self.provider.first_byte(ticket, clock())
+                if course.size:
+                    if watch is not None:
+                        watch.begun()
+                    if course.at_s > first_s:
+                        rate = course.size / (course.at_s - first_s)
+                        self._flow.change(rate, clock())
             if course.at_s == math.inf:
                 await asyncio.get_running_loop().create_future()
             elif first_s != course.at_s:
                 await asyncio.sleep(started + course.at_s - clock())
             client_gone = course.client_gone
         finally:
+            if rate:
+                self._flow.change(-rate, clock())
             self.provider.release(ticket, clock(), client_gone=client_gone)
         if isinstance(course.outcome, CallError):
             raise course.outcome
         return course.outcome
 
+    def streamed(self) -> int:
+        """See `Transport.streamed`: as if each stream came at an even rate from its first content to its end."""
+        return self._flow.amount(asyncio.get_running_loop().time())
+
     async def close(self) -> None:
         """See `Transport.close`: there is nothing to let go of."""
+
+
+class _Flow:
+    """An amount that grows at a rate that changes: the sum of all streams, at two steps for each."""
+
+    __slots__ = ("_amount", "_at", "_rate")
+
+    def __init__(self) -> None:
+        self._amount = self._rate = self._at = 0.0
+
+    def change(self, by: float, now: float) -> None:
+        """From now on it grows by so much more a second."""
+        self._amount += self._rate * (now - self._at)
+        self._at = now
+        self._rate = max(0.0, self._rate + by)
+
+    def amount(self, now: float) -> int:
+        """How much it is now."""
+        return int(self._amount + self._rate * (now - self._at))
 
 
 class _Course(NamedTuple):
@@ -81,11 +127,23 @@ class _Course(NamedTuple):
         at_s: Seconds from its start to its end.
         outcome: What the client gets then.
         client_gone: Whether it is the client who ends it, before the play is over.
+        size: Bytes of a stream until then; 0 for what is no stream.
     """
 
     at_s: float
     outcome: HttpReply | CallError
     client_gone: bool
+    size: int = 0
+
+
+def _taken_s(play: Play) -> float:
+    """Seconds until the head of a good reply goes out, with its first bytes, keep-alives among them; or never."""
+    if play.status != 200:
+        return math.inf
+    first_s = play.scenes[0].at_s if play.scenes else play.end_s
+    if play.drip is not None and (drop_s := play.drip.from_s + play.drip.every_s) < play.drip.until_s:
+        return min(first_s, drop_s)
+    return first_s
 
 
 def _course(play: Play, deadlines: Deadlines, assembler: Assembler | None) -> _Course:
@@ -160,20 +218,22 @@ def _streamed(play: Play, deadlines: Deadlines, assembler: Assembler) -> _Course
             limit_s = min(at_s + deadlines.stall_s, total_s)
         if assembler.done:
             over = play.end is End.WHOLE and play.end_s - at_s < _SAME_MOMENT_S
-            return _assembled(play, assembler, at_s, first_s, client_gone=not over)
+            return _assembled(play, assembler, at_s, first_s, size, client_gone=not over)
     if play.end is End.HANG or play.end_s > limit_s:
         return _late(deadlines, limit_s, _so_far(assembler, size), first_s)
     if play.end is not End.WHOLE:
         return _Course(play.end_s, _cut(play, _so_far(assembler, size)), False)
-    return _assembled(play, assembler, play.end_s, first_s, client_gone=False)
+    return _assembled(play, assembler, play.end_s, first_s, size, client_gone=False)
 
 
-def _assembled(play: Play, assembler: Assembler, at_s: float, first_s: float | None, *, client_gone: bool) -> _Course:
+def _assembled(
+    play: Play, assembler: Assembler, at_s: float, first_s: float | None, size: int, *, client_gone: bool
+) -> _Course:
     """A stream that has come to its end."""
     body = assembler.body()
     if len(body) > REPLY_BYTES:
         return _Course(at_s, _too_large(len(body)), True)
-    return _Course(at_s, HttpReply(200, _first_values(play.headers), body, first_s), client_gone)
+    return _Course(at_s, HttpReply(200, _first_values(play.headers), body, first_s, size), client_gone, size)
 
 
 def _late(deadlines: Deadlines, limit_s: float, body: bytes, first_s: float | None = None) -> _Course:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from deepswarm.core.errors import CallError, Unreachable
-from deepswarm.core.records import Assembler, Deadlines, HttpReply, HttpRequest
+from deepswarm.core.records import Assembler, Deadlines, HttpReply, HttpRequest, Watch
 from deepswarm.transports.http.connection import Connection
 from deepswarm.transports.http.dialing import Dialer
 from deepswarm.transports.http.roads import Proxies, Road, checked, head_of, road_to
@@ -69,18 +69,25 @@ class HttpTransport:
         self._open: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event | None = None
+        self._streamed = 0
 
     def __repr__(self) -> str:
         idle = sum(map(len, self._idle.values()))
         return f"HttpTransport(connections={len(self._open)}, idle={idle})"
 
-    async def send(self, request: HttpRequest, deadlines: Deadlines, assembler: Assembler | None = None) -> HttpReply:
+    async def send(
+        self,
+        request: HttpRequest,
+        deadlines: Deadlines,
+        assembler: Assembler | None = None,
+        watch: Watch | None = None,
+    ) -> HttpReply:
         """See `Transport.send`. Unreachable is also a kept connection that was closed before the request reached it."""
         head = self._head(request)
         try:
             connection = self._kept(head.end) or await self._opened(head, deadlines.connect_s)
             message = b"%b%d\r\n\r\n%b" % (head.lines, len(request.body), request.body)
-            waiting = connection.ask(message, deadlines, assembler)
+            waiting = connection.ask(message, deadlines, assembler, watch)
             try:
                 return await waiting
             except asyncio.CancelledError:
@@ -89,6 +96,10 @@ class HttpTransport:
         except CallError as error:
             self._scrub.error(error)
             raise
+
+    def streamed(self) -> int:
+        """See `Transport.streamed`. One look at each open connection."""
+        return self._streamed + sum(connection.received for connection in self._open)
 
     async def close(self) -> None:
         """See `Transport.close`."""
@@ -150,7 +161,9 @@ class HttpTransport:
         self._sweeper = None if first is None else loop.call_at(first + IDLE_S, self._sweep)
 
     def _lost(self, connection: Connection) -> None:
-        self._open.discard(connection)
+        if connection in self._open:
+            self._open.remove(connection)
+            self._streamed += connection.received
         for idle in self._idle.values():
             idle.pop(connection, None)
         if self._emptied is not None and not self._open:

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from deepswarm.core.errors import CallError, Disconnected, TimedOut, Unreachable
-from deepswarm.core.records import Assembler, Deadlines, HttpReply
+from deepswarm.core.records import Assembler, Deadlines, HttpReply, Watch
 from deepswarm.transports.http.incoming import Incoming
 from deepswarm.transports.http.scrubbing import Scrubber
 
@@ -72,6 +72,8 @@ class Connection(asyncio.Protocol):
         self._deadlines = Deadlines()
         self._began = 0.0
         self._first_s: float | None = None
+        self._watch: Watch | None = None
+        self._taken = False
         self.released = 0.0
 
     def __repr__(self) -> str:
@@ -80,13 +82,16 @@ class Connection(asyncio.Protocol):
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
-    def ask(self, message: bytes, deadlines: Deadlines, assembler: Assembler | None) -> asyncio.Future[HttpReply]:
+    def ask(
+        self, message: bytes, deadlines: Deadlines, assembler: Assembler | None, watch: Watch | None = None
+    ) -> asyncio.Future[HttpReply]:
         """Send a request; its reply, or a CallError, comes as the future's result.
 
         Args:
             message: Head and body.
             deadlines: `connect_s` is of no interest any more.
             assembler: Takes the pieces of a streamed reply.
+            watch: Is told of signs of life.
         """
         transport = cast("asyncio.Transport", self._transport)
         waiting: asyncio.Future[HttpReply] = self._loop.create_future()
@@ -94,6 +99,7 @@ class Connection(asyncio.Protocol):
         self._incoming.begin(assembler)
         self._deadlines = deadlines
         self._first_s = None
+        self._watch, self._taken = watch, False
         self._sent = len(message)
         self._began = began = self._loop.time()
         transport.write(message)
@@ -151,6 +157,8 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - also a fault of the assembler must reach the caller, not the loop's log
             self._fail(error)
             return
+        if self._watch is not None:
+            self._tell(content)
         if incoming.ended:
             if content and incoming.streamed and self._first_s is None:
                 self._first_s = self._loop.time() - self._began
@@ -181,6 +189,27 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._incoming.close()
         self._lost(self)
+
+    def _tell(self, content: bool) -> None:  # noqa: FBT001 - called for every piece of a stream
+        """Tell whoever watches of the head of a good reply, and of its first content; then of nothing more."""
+        watch, incoming = self._watch, self._incoming
+        if watch is None or not incoming.status:
+            return
+        if incoming.status != 200:
+            self._watch = None
+            return
+        if not self._taken:
+            self._taken = True
+            watch.taken()
+        if content:
+            self._watch = None
+            if incoming.streamed:
+                watch.begun()
+
+    @property
+    def received(self) -> int:
+        """Bytes of all streamed replies that it has carried until now."""
+        return self._incoming.received
 
     # --- ends of a call ----------------------------------------------------------------------------------------------
 

@@ -45,6 +45,8 @@ class Incoming:
     def __init__(self) -> None:
         self._fields: dict[bytes, bytes] = {}
         self._pieces: list[bytes] = []
+        self._before = self._size = 0
+        self.streamed = False
         self.on_header = self._fields.setdefault
         self.on_body = self._pieces.append
         self._parser = HttpResponseParser(self)
@@ -55,6 +57,7 @@ class Incoming:
 
     def begin(self, assembler: Assembler | None) -> None:
         """Be ready for the next reply."""
+        self._before = self.received
         self._fields.clear()
         self._assembler = assembler
         self._headers: dict[bytes, bytes] = {}
@@ -108,6 +111,11 @@ class Incoming:
         return self.complete or (self.streamed and self._assembler is not None and self._assembler.done)
 
     @property
+    def received(self) -> int:
+        """Bytes of all streamed replies until now."""
+        return self._before + self._size if self.streamed else self._before
+
+    @property
     def reusable(self) -> bool:
         """Whether the connection can carry another request."""
         return self.complete and self._lasting and not self._excess
@@ -130,7 +138,8 @@ class Incoming:
         body = self._body[0] if len(self._body) == 1 else self.body()
         if len(body) > REPLY_BYTES:
             raise _too_large(len(body))
-        reply = HttpReply(self.status, _Headers(self._headers, scrub), scrub(body), first_s)
+        size = self._size if self.streamed else 0
+        reply = HttpReply(self.status, _Headers(self._headers, scrub), scrub(body), first_s, size)
         self._body, self._assembler = [], None  # an idle connection holds on to no reply
         return reply
 
