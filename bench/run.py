@@ -26,7 +26,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PEERS = {"lm-deluge": ("lm_deluge==0.0.168", "lm_deluge.py")}
-IN_FLIGHT = (300, 600, 1_250, 2_500)
+IN_FLIGHT = (300, 600, 900, 1_250, 2_500)
 PAD = "lorem ipsum dolor " * 28
 TASK = """\
 system_prompt: You translate.

@@ -1,5 +1,5 @@
 """python -m deepswarm."""
 
-from deepswarm.cli.main import main
+from deepswarm.cli.main import command_line
 
-main()
+command_line()

@@ -462,7 +462,7 @@ def test_the_wheel_holds_the_command_the_data_and_the_mark_of_types(tmp_path):
     with zipfile.ZipFile(path) as wheel:
         names = set(wheel.namelist())
         (commands,) = (wheel.read(name).decode() for name in names if name.endswith("entry_points.txt"))
-    assert "deepswarm = deepswarm.cli.main:main" in commands
+    assert "deepswarm = deepswarm.cli.main:command_line" in commands
     source = ROOT / "src"
     files = [path for path in (source / "deepswarm").rglob("*") if path.suffix in {".py", ".toml", ".typed"}]
     assert {path.relative_to(source).as_posix() for path in files} <= names

@@ -610,3 +610,9 @@ def test_the_schema_refuses_what_check_refuses(values):
 def test_pydantic_is_imported_with_the_specification_only():
     code = "import sys, deepswarm, deepswarm.cli.main, deepswarm.core.errors; sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_address_is_the_same_with_and_without_the_end_that_its_named_dialect_wants():
+    base = {"worker_api_base": "https://proxy.example.com/v1", "worker_dialect": "anthropic"}
+    assert not differences(base, {**base, "worker_api_base": "https://proxy.example.com/v1/messages"})
+    assert differences(base, {**base, "worker_dialect": "openai_chat"})

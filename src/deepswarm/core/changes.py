@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from deepswarm.core.address import chat_address
+from deepswarm.core.address import chat_address, spelled
 from deepswarm.core.records import Json
-from deepswarm.core.spec import ASK, TaskSpec
+from deepswarm.core.spec import ASK, AUTO, TaskSpec
 
 
 class Difference(NamedTuple):
@@ -42,9 +42,9 @@ def fingerprinted(spec: TaskSpec) -> dict[str, Json]:
     """
     values: dict[str, Json] = spec.model_dump(mode="json")
     return {
-        key: _normal(key, value)
-        for key, value in values.items()
-        if part_of(key) == ASK and not _same(_normal(key, value), _normal(key, _default(key)))
+        key: _normal(key, values)
+        for key in values
+        if part_of(key) == ASK and not _same(_normal(key, values), _normal(key, {}))
     }
 
 
@@ -62,9 +62,8 @@ def differences(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Differ
     keys = [*TaskSpec.model_fields, *sorted({*old, *new} - set(TaskSpec.model_fields))]
     found: list[Difference] = []
     for key in keys:
-        before = old.get(key, _default(key))
-        after = new.get(key, _default(key))
-        if not _same(_normal(key, before), _normal(key, after)):
+        if not _same(_normal(key, old), _normal(key, new)):
+            before, after = (task.get(key, _default(key)) for task in (old, new))
             found += [Difference(name, *pair, part_of(key)) for name, pair in _compared(key, before, after)]
     return found
 
@@ -93,10 +92,14 @@ def _default(key: str) -> Json:
     return value
 
 
-def _normal(key: str, value: Json) -> Json:
+def _normal(key: str, task: Mapping[str, Json]) -> Json:
+    """A task's value of a key, in its one spelling."""
+    value = task.get(key, _default(key))
     if key != "worker_api_base" or not isinstance(value, str):
         return value
     try:
-        return chat_address(value)
+        if task.get("worker_dialect", AUTO) == AUTO:
+            return chat_address(value)
+        return spelled(value, messages=task["worker_dialect"] == "anthropic")
     except ValueError:  # an address that only another version could read
         return value

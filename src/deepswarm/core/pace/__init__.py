@@ -59,9 +59,13 @@ class Sent(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """The provider has taken a call on: the head of a good reply, or a sign of life within it, has come."""
+    """The provider has taken a call on: the head of a good reply, or a sign of life within it, has come.
+
+    `quotas` is what that head says; a stream's head is as old as the call is new.
+    """
 
     call: int
+    quotas: tuple[Quota, ...] = ()
 
 
 class Begun(NamedTuple):

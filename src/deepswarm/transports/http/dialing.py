@@ -12,6 +12,7 @@ import math
 import socket
 import ssl
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, TypeVar, cast
@@ -192,6 +193,7 @@ class _Tunnel(asyncio.Protocol):
             raise Unreachable(f"{where} opens no way to {place}: it said {shown!r}; check --proxy or HTTPS_PROXY")
 
 
+@lru_cache(maxsize=256)
 def _is_number(host: str) -> bool:
     try:
         ip_address(host)
