@@ -124,9 +124,7 @@ def _adaptive(wish: Wish, connections: int, *, streamed: bool, start: Memory | N
         start,
         seed,
         streamed=streamed,
-        floor_spacing_s=wish.stagger_s or 0.0,
-        rpm=wish.rpm,
-        tpm=wish.tpm,
+        spacing_s=wish.stagger_s or 0.0,
         courtesy=wish.courtesy,
     )
     source = "as written" if wish.workers == ceiling else "the most that this machine can hold open"
@@ -134,7 +132,7 @@ def _adaptive(wish: Wish, connections: int, *, streamed: bool, start: Memory | N
     begins = "4" if start is None else f"{start.calls:.0f}, half or less of what was found before,"
     why = f"adaptive: starts with {begins} calls at once and finds how many the provider allows, up to {bound}"
     choice = Choice(ceiling, wish.stagger_s or 0.0, wish.batch_size or 1, why)
-    return Chosen(pace, lambda: choice)
+    return _under(wish, pace, lambda: choice)
 
 
 # --- first estimates -------------------------------------------------------------------------------------------------

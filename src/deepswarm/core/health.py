@@ -135,6 +135,10 @@ class Health:
         """A call for this seed is about to be sent."""
         self._open[seed] = now
 
+    def unsent(self, seed: int) -> None:
+        """The call for this seed was not sent after all."""
+        self._open.pop(seed, None)
+
     def served(self, call: Sent, now: float) -> None:
         """A call was answered with something that can be used."""
         self._ended(call, failed=False)

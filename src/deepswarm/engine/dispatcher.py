@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from deepswarm.core.errors import CallError, DeepSwarmError, DiskFull, Disposition, Overloaded
 from deepswarm.core.events import CallEnded, CallStarted, Event, RunPaused, RunResumed
 from deepswarm.core.health import Health, Paused, Sent
-from deepswarm.core.pace import Begun, Fact, Failed, Pace, Refused, Served, Taken
+from deepswarm.core.pace import Begun, Fact, Failed, Pace, Refused, Served, Taken, Unsent
 from deepswarm.core.pace.costs import Costs
 from deepswarm.core.records import Json, Record, Reply, SeedRow
 from deepswarm.core.scheduler import CHUNK, How, Scheduler, Stop
@@ -180,6 +180,11 @@ class Dispatcher:
         self.gate.look()
         if not isinstance(result, CallError) and self.timeline is not None:
             self.timeline.ended(called, result.usage.tokens_out)
+
+    def unsent(self, lease: Lease) -> None:
+        """A call that might have left did not: its seed cannot be asked about."""
+        self.health.unsent(lease.row.number)
+        self.gate.observe(Unsent(lease.call))
 
     def listen(self, lease: Lease) -> Listener:
         """What hears of the signs of life of a call."""

@@ -65,6 +65,7 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
     try:
         call = job.lessons.first(job.call, job.task.open(lease.fields))
     except TemplateProblem as problem:
+        dispatcher.unsent(lease)
         return _ended(lease, job, dispatcher, None, "template", str(problem))
     health = dispatcher.health
     tried: Tried | None = None

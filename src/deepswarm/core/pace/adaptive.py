@@ -48,7 +48,7 @@ from deepswarm.core.pace.constants import MOVING_S, Constants
 from deepswarm.core.pace.flights import Flight, Flights
 from deepswarm.core.pace.rates import Meter, Pacer
 
-GRAIN_S: Final = 0.005
+GRAIN_S: Final = 0.02
 _ASLEEP_S: Final = 900.0
 _DIMENSIONS: Final = (Limited.REQUESTS, Limited.TOKENS)
 
@@ -82,11 +82,11 @@ class Adaptive:
         constants: Constants | None = None,
         *,
         streamed: bool,
-        floor_spacing_s: float = 0.0,
+        spacing_s: float = 0.0,
         courtesy: float = 1.0,
     ) -> None:
         self._c = constants or Constants()
-        self._ceiling, self._courtesy, self._spacing_s, self._streamed = max(1, ceiling), courtesy, floor_spacing_s, streamed
+        self._ceiling, self._courtesy, self._spacing_s, self._streamed = max(1, ceiling), courtesy, spacing_s, streamed
         self._draws = (seed * 2654435761 + 97) & 0xFFFFFFFF
         self._phase = _Phase.ALONE
         self._window = 1.0
@@ -171,7 +171,10 @@ class Adaptive:
             return WaitUntil(self._silence_ends(now))
         if self._flights.count and self._flights.count + 1 > self._room(now) + 1e-9:
             return WaitUntil(self._room_at(now))
-        wait = max((pacer.wait(now, self._taken_of(kind, cost), self._courtesy) for kind, pacer in self._pacers.items()), default=0.0)
+        wait = max(
+            (pacer.wait(now, self._taken_of(kind, cost), self._courtesy) for kind, pacer in self._pacers.items()),
+            default=0.0,
+        )
         wait = max(wait, self._spacing(now), self._launch(now))
         if wait > 0.0:
             return WaitUntil(now + max(wait, 1e-4))
@@ -194,7 +197,9 @@ class Adaptive:
         level, at = self._refused_at
         ago = f"{now - at:.0f} s ago"
         if now < self._cool_until or self._probing:
-            return Reason("cool-down", f"refused at {level} calls at once {ago}: one call looks whether more may follow")
+            return Reason(
+                "cool-down", f"refused at {level} calls at once {ago}: one call looks whether more may follow"
+            )
         for kind, pacer in self._pacers.items():
             if now - pacer.binding < 2.0:
                 per_min = pacer.rate * 60.0 * self._courtesy
@@ -205,7 +210,9 @@ class Adaptive:
         if self._phase is _Phase.QUEUED:
             return Reason("queue", f"held at {calls} calls at once: with more of them first tokens come late")
         if self._phase is _Phase.LEVEL:
-            return Reason("plateau", f"held at {calls} calls at once: with more of them there are no more tokens a second")
+            return Reason(
+                "plateau", f"held at {calls} calls at once: with more of them there are no more tokens a second"
+            )
         if self._window >= self._ceiling:
             return Reason("machine", f"{calls} calls at once: the most that this run may have")
         if self._phase is _Phase.ALONE:
@@ -268,7 +275,7 @@ class Adaptive:
 
     def _silence_ends(self, now: float) -> float:
         oldest = self._flights.first_silence()
-        return math.inf if oldest is None else max(now + 1e-3, oldest + self._silence_s)
+        return math.inf if oldest is None else max(now + GRAIN_S, oldest + self._silence_s)
 
     def _jitter(self) -> float:
         """From 0.75 to 1.25."""
@@ -293,11 +300,11 @@ class Adaptive:
     def _room_at(self, now: float) -> float:
         """When there may be room for one more, if nothing happens until then."""
         if self._grows(now):
-            return now + max(1e-3, (self._flights.count + 1 - self._window) / self._growth())
+            return now + max(GRAIN_S, (self._flights.count + 1 - self._window) / self._growth())
         if self._phase is _Phase.HELD and not self._looking_from:
             if now < self._breath_until:
                 return self._breath_until
-            return max(self._look_at, now + 1e-3) if self._is_full() else math.inf
+            return max(self._look_at, now + GRAIN_S) if self._is_full() else math.inf
         return now + 0.5 if self._phase is not _Phase.HELD else math.inf
 
     def _is_full(self) -> bool:
@@ -499,7 +506,10 @@ class Adaptive:
         else:
             if first or kind not in self._pacers:
                 self._rate_refused(kind, now)
-            cool = min(self._c.cool_most * (2.5 if self._in_row > 8 else 1.0), 2.0 * self._c.cool * 2.0 ** min(self._in_row - 1, 10))
+            cool = min(
+                self._c.cool_most * (2.5 if self._in_row > 8 else 1.0),
+                2.0 * self._c.cool * 2.0 ** min(self._in_row - 1, 10),
+            )
         for meter in self._meters.values():
             meter.empty(now)
         self._admitted_level = 0
@@ -551,13 +561,17 @@ class Adaptive:
 
     def _said(self, quotas: tuple[Quota, ...]) -> Limited | None:
         """The limit that the headers of a refusal show to be used up; the cap if none is."""
-        known = [(quota, kind) for quota in quotas if (kind := _kind_of(quota)) is not None and quota.remaining is not None]
+        known = [
+            (quota, kind) for quota in quotas if (kind := _kind_of(quota)) is not None and quota.remaining is not None
+        ]
         for quota, kind in known:
             least = 1.0 if kind is Limited.REQUESTS else max(1.0, 0.02 * (quota.limit or 0.0))
             if quota.remaining is not None and quota.remaining < least and kind not in self._liars:
                 self._rate_kind = kind
                 return kind
-        if known and all(quota.limit and quota.remaining is not None and quota.remaining > 0.1 * quota.limit for quota, _ in known):
+        if known and all(
+            quota.limit and quota.remaining is not None and quota.remaining > 0.1 * quota.limit for quota, _ in known
+        ):
             for _, kind in known:  # they say that there is plenty: if a rate refused, they do not tell the truth
                 if self._admitted_level and self._cap is not None:
                     self._liars.add(kind)
@@ -567,7 +581,11 @@ class Adaptive:
 
     def _capped(self, flight: Flight, now: float) -> None:
         """Refused at this level because of a cap."""
-        if self._pacers and not any(pacer.told for pacer in self._pacers.values()) and self._kind is Limited.CONCURRENCY:
+        if (
+            self._pacers
+            and not any(pacer.told for pacer in self._pacers.values())
+            and self._kind is Limited.CONCURRENCY
+        ):
             self._pacers.clear()
         before = self._looking_from or self._cap or self._window
         shared = bool(self._admitted_level) and self._cap is not None and flight.level <= self._cap
@@ -589,10 +607,12 @@ class Adaptive:
         else:
             self._look_every = 15.0 if self._is_moving(now) else constants.probe_first
         self._look_began = 0.0
-        wait = min(self._look_every, 30.0 + 10.0 * self._window)
+        wait = min(self._look_every, 60.0 + 15.0 * self._window)
         if not self._is_moving(now) and self._look_every > constants.probe_first:
             lately = max(self._flights.lately(now)[0], 1e-3)
-            wait = max(wait, min(constants.probe_most, 1.0 / (3.0 * constants.probe_loss * lately), 4.0 * self._look_every))
+            wait = max(
+                wait, min(constants.probe_most, 1.0 / (3.0 * constants.probe_loss * lately), 4.0 * self._look_every)
+            )
         self._look_at = now + wait
 
     def _look_above(self, now: float) -> None:
@@ -603,7 +623,12 @@ class Adaptive:
         if self._looking_from or self._probing or now < self._cool_until or now < self._look_at:
             return
         paced = any(now - pacer.binding < 2.0 for pacer in self._pacers.values())
-        if now > self._breath_until + 2.0 and self._flights.count >= self._window - 1 and not paced and self._window < self._ceiling:
+        if (
+            now > self._breath_until + 2.0
+            and self._flights.count >= self._window - 1
+            and not paced
+            and self._window < self._ceiling
+        ):
             self._looking_from = self._window
             self._window += 1.0
             self._look_at = now + max(self._look_every, 10.0)
@@ -665,7 +690,9 @@ class Adaptive:
         self._flow_looks += 1
         begun = float(self._flights.begun)
         rate = self._flow / (now - self._flow_at)
-        steady = max(begun, self._flow_high) < 2.2 * min(begun, self._flow_low if self._flow_low < math.inf else begun) + 1
+        steady = (
+            max(begun, self._flow_high) < 2.2 * min(begun, self._flow_low if self._flow_low < math.inf else begun) + 1
+        )
         mean = 0.5 * (begun + (self._flow_high or begun))
         self._flow, self._flow_at = 0.0, now
         self._flow_low = self._flow_high = begun

@@ -92,10 +92,13 @@ class Flights:
         if self._since_base == FIRSTS:
             self._since_base = 0
             # a lower quartile: a median drifts up with the queue that it is to show
-            self._bases.append((now, sorted(self._firsts)[FIRSTS // 4]))
+            quartile = sorted(self._firsts)[FIRSTS // 4]
+            while self._bases and self._bases[-1][1] >= quartile:  # only what may yet be the least is kept
+                self._bases.pop()
+            self._bases.append((now, quartile))
             while self._bases[0][0] < now - BASE_S:
                 self._bases.popleft()
-            self.base_s = min(quartile for _, quartile in self._bases)
+            self.base_s = self._bases[0][1]
 
     def ended(self, call: int) -> Flight | None:
         """A call ends; None when it was not under way."""
