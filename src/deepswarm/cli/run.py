@@ -33,6 +33,9 @@ NOTICE = """\
 @click.option("--virtual-time", is_flag=True, help="With --simulate: hours of the run pass in moments.")
 @click.option("--proxy", metavar="URL", help="Send all calls through this proxy; default: HTTPS_PROXY and the like.")
 @click.option("--ca-file", metavar="FILE", help="Trust this authority as well (PEM); default: SSL_CERT_FILE.")
+@click.option(
+    "--no-memory", is_flag=True, help="Neither use nor keep what runs learn of limits; share none with others."
+)
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the end.")
 def command(
     task_argument: str | None,
@@ -47,10 +50,11 @@ def command(
     virtual_time: bool,
     proxy: str | None,
     ca_file: str | None,
+    no_memory: bool,
     quiet: bool,
 ) -> int:
     """Ask an API about every seed. The same command again resumes; nothing that has an answer is asked again."""
-    from deepswarm.cli.provider import real_provider
+    from deepswarm.cli.provider import real_provider, with_account
     from deepswarm.cli.screen import screen_for
     from deepswarm.engine.folder import RunFolder, simulated
     from deepswarm.engine.pipeline import Wishes, run
@@ -65,6 +69,8 @@ def command(
     if simulate:
         screen.say(NOTICE.format(folder=folder.path))
     provider = _simulated_provider(task, law) if simulate else real_provider(task, proxy, ca_file)
+    if not simulate and not no_memory:
+        provider = with_account(provider, task, screen.say)
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
     _spare_the_collector()
     summary = run(task, folder, wishes, provider, screen, _surroundings(_resume_command(), virtual=virtual_time))

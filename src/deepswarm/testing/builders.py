@@ -14,6 +14,7 @@ from deepswarm.core.identity import content_of, given_id
 from deepswarm.core.records import Incoming, Json, Record, SeedRow
 from deepswarm.core.spec import TaskSpec
 from deepswarm.dialects import openai_chat
+from deepswarm.engine.account import Account
 from deepswarm.engine.clock import virtual_clock
 from deepswarm.engine.output import FAILED, RESULTS, ResultFiles
 from deepswarm.engine.pipeline import Dispatch, Provider, Surroundings
@@ -98,6 +99,7 @@ def rehearse(
     journal: MemoryJournal | None = None,
     provider: SimulatedProvider | None = None,
     chance_seed: int = 1,
+    account: Account | None = None,
     **keys: Any,
 ) -> Rehearsal:
     """Run a task over seeds in virtual time.
@@ -109,6 +111,7 @@ def rehearse(
         journal: To go on with an earlier run.
         provider: To go on with an earlier provider and its ledger; then `law` becomes its law.
         chance_seed: For back-off and jitter.
+        account: What is remembered, and shared with other runs.
         **keys: Of the task file.
     """
     spec = TaskSpec(**{"prompt_template": "{{prompt}}", "worker_model": "mock", "stagger": 0.0, **keys})
@@ -125,7 +128,7 @@ def rehearse(
         seed_list,
         output,
         openai_chat,
-        Provider(lambda: SimulatedTransport(provider), simulated=True),
+        Provider(lambda: SimulatedTransport(provider), simulated=True, account=account),
         screen,
         Surroundings(
             lambda: virtual_clock(START_UTC),
