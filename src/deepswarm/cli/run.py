@@ -68,12 +68,12 @@ def command(
     screen = screen_for(os.environ, quiet=quiet or virtual_time)
     if simulate:
         screen.say(NOTICE.format(folder=folder.path))
-    provider = _simulated_provider(task, law) if simulate else real_provider(task, proxy, ca_file)
+    provider = simulated_provider(task, law) if simulate else real_provider(task, proxy, ca_file)
     if not simulate and not no_memory:
         provider = with_account(provider, task, screen.say)
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
     _spare_the_collector()
-    summary = run(task, folder, wishes, provider, screen, _surroundings(_resume_command(), virtual=virtual_time))
+    summary = run(task, folder, wishes, provider, screen, surroundings(_resume_command(), virtual=virtual_time))
     _end_with(summary.text())
     return summary.exit_code
 
@@ -92,7 +92,8 @@ def _end_with(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python must not complain at exit
 
 
-def _simulated_provider(task: TaskFile, law_name: str) -> Provider:
+def simulated_provider(task: TaskFile, law_name: str) -> Provider:
+    """The built-in provider under a law, which answers as the task's schema wants it."""
     from deepswarm.engine.closing import schema_of
     from deepswarm.engine.pipeline import Provider
     from deepswarm.simulator.law import load_law
@@ -106,7 +107,8 @@ def _simulated_provider(task: TaskFile, law_name: str) -> Provider:
     return Provider(lambda: SimulatedTransport(SimulatedProvider(law)), simulated=True)
 
 
-def _surroundings(command: str, *, virtual: bool) -> Any:
+def surroundings(command: str, *, virtual: bool) -> Any:
+    """Time, chance, the loop and the machine; `virtual` lets hours pass in moments."""
     import random
 
     from deepswarm.cli.provider import connections, loop

@@ -72,12 +72,13 @@ SEEDS_OF_CHANCE: Final = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the command line asks of a run, beside the task file."""
+    """What the command line asks of a run, beside the task file. `calls`: at most so many, then it stops, resumable."""
 
     total: int | None = None
     fresh: bool = False
     accept_changes: bool = False
     retry_failed: bool = False
+    calls: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def run(
             output.catch_up(anew=True)
         seeds = SeedFile(lines_of(resolve(task, spec.seeds_file), folder.spool))
         stack.callback(seeds.close)
-        dispatch = Dispatch(spec, kind, journal, seeds, output, dialect, provider, screen, around)
+        dispatch = Dispatch(spec, kind, journal, seeds, output, dialect, provider, screen, around, wishes.calls)
         summary = around.loop(dispatch.run(enrolment))
         lines = reconcile(journal, output, wishes.total, screen)
         try:
@@ -176,6 +177,7 @@ class Dispatch:
     provider: Provider
     screen: Screen
     around: Surroundings
+    calls: int | None = None
 
     async def run(self, enrolment: Enrolment | None) -> Summary:
         """Serve all seeds that are left; ends by itself, or by a stop."""
@@ -206,6 +208,8 @@ class Dispatch:
             self.screen.say,
             calls=before.calls,
         )
+        if self.calls is not None:
+            dispatcher.most_calls = before.calls + self.calls
         transport = self.provider.connect()
         dispatcher.timeline = Timeline(
             dispatcher.gate,
