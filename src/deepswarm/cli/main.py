@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "run": "Ask an API about every seed; the same command again resumes.",
     "validate": "Check a task file, without a call.",
     "doctor": "Look whether a run could begin; costs one tiny call.",
+    "calibrate": "Find what an endpoint allows, with a bounded number of calls.",
     "seed": "Make the seeds that a task file describes.",
     "filter": "Keep the good answers, say why the others were dropped; without a call.",
     "plan": "Say what a run would ask and cost, without a call.",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from deepswarm.engine.pipeline import Provider
     from deepswarm.taskfile import TaskFile
@@ -48,6 +48,39 @@ def real_provider(task: TaskFile, proxy: str | None, ca_file: str | None) -> Pro
         return HttpTransport(authorization, secrets, Path(certificates) if certificates else None, proxy)
 
     return Provider(connect, simulated=False)
+
+
+def with_account(provider: Provider, task: TaskFile, say: Callable[[str], None]) -> Provider:
+    """The provider, and what this machine's runs know and share of its account."""
+    import time
+    from dataclasses import replace
+
+    from deepswarm.accounts import Scope
+    from deepswarm.accounts.sqlite import SqliteStore
+    from deepswarm.core.address import key_env
+    from deepswarm.engine.account import Account
+
+    store = SqliteStore(state_folder(os.environ) / "accounts.sqlite", say)
+    name = key_env(task.spec)
+    base = task.spec.worker_api_base
+    account = store.account(base, os.environ.get(name, "").strip() if name else None)
+    process = f"{os.getpid()}-{time.time():.6f}"
+    return replace(provider, account=Account(store, Scope(base, account, task.spec.worker_model), process))
+
+
+def state_folder(environment: Mapping[str, str]) -> Path:
+    """Where this user's programs keep what they remember: XDG_STATE_HOME, or what its specification says without it.
+
+    Source: XDG Base Directory Specification 0.8; on macOS ~/Library/Application Support, as Apple's guide to the file
+    system has it.
+    """
+    import sys
+
+    named = environment.get("XDG_STATE_HOME", "")
+    if Path(named).is_absolute():
+        return Path(named) / "deepswarm"
+    home = Path(environment.get("HOME") or "/nonexistent")
+    return home / ("Library/Application Support" if sys.platform == "darwin" else ".local/state") / "deepswarm"
 
 
 def connections() -> int:

@@ -33,6 +33,9 @@ NOTICE = """\
 @click.option("--virtual-time", is_flag=True, help="With --simulate: hours of the run pass in moments.")
 @click.option("--proxy", metavar="URL", help="Send all calls through this proxy; default: HTTPS_PROXY and the like.")
 @click.option("--ca-file", metavar="FILE", help="Trust this authority as well (PEM); default: SSL_CERT_FILE.")
+@click.option(
+    "--no-memory", is_flag=True, help="Neither use nor keep what runs learn of limits; share none with others."
+)
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the end.")
 def command(
     task_argument: str | None,
@@ -47,10 +50,11 @@ def command(
     virtual_time: bool,
     proxy: str | None,
     ca_file: str | None,
+    no_memory: bool,
     quiet: bool,
 ) -> int:
     """Ask an API about every seed. The same command again resumes; nothing that has an answer is asked again."""
-    from deepswarm.cli.provider import real_provider
+    from deepswarm.cli.provider import real_provider, with_account
     from deepswarm.cli.screen import screen_for
     from deepswarm.engine.folder import RunFolder, simulated
     from deepswarm.engine.pipeline import Wishes, run
@@ -64,10 +68,12 @@ def command(
     screen = screen_for(os.environ, quiet=quiet or virtual_time)
     if simulate:
         screen.say(NOTICE.format(folder=folder.path))
-    provider = _simulated_provider(task, law) if simulate else real_provider(task, proxy, ca_file)
+    provider = simulated_provider(task, law) if simulate else real_provider(task, proxy, ca_file)
+    if not simulate and not no_memory:
+        provider = with_account(provider, task, screen.say)
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
     _spare_the_collector()
-    summary = run(task, folder, wishes, provider, screen, _surroundings(_resume_command(), virtual=virtual_time))
+    summary = run(task, folder, wishes, provider, screen, surroundings(_resume_command(), virtual=virtual_time))
     _end_with(summary.text())
     return summary.exit_code
 
@@ -86,7 +92,8 @@ def _end_with(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python must not complain at exit
 
 
-def _simulated_provider(task: TaskFile, law_name: str) -> Provider:
+def simulated_provider(task: TaskFile, law_name: str) -> Provider:
+    """The built-in provider under a law, which answers as the task wants it."""
     from deepswarm.core.typekeys import MADE_UP
     from deepswarm.engine.closing import schema_of
     from deepswarm.engine.opening import task_type_of
@@ -104,7 +111,8 @@ def _simulated_provider(task: TaskFile, law_name: str) -> Provider:
     return Provider(lambda: SimulatedTransport(SimulatedProvider(law, writer=writer)), simulated=True)
 
 
-def _surroundings(command: str, *, virtual: bool) -> Any:
+def surroundings(command: str, *, virtual: bool) -> Any:
+    """Time, chance, the loop and the machine; `virtual` lets hours pass in moments."""
     import random
 
     from deepswarm.cli.provider import connections, loop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -74,6 +75,7 @@ class Dispatcher:
         watch: Is told every event after it became durable; it cannot steer.
         departed: Is told the number of every call when it leaves, and when that is; it cannot steer either.
         say: Shows a line to whoever is looking.
+        most_calls: The run stops, resumable, before a call of a higher number.
     """
 
     journal: Journal
@@ -90,6 +92,7 @@ class Dispatcher:
     calls: int
     gate: Gate = field(init=False)
     timeline: Timeline | None = None
+    most_calls: float = math.inf
     _given: dict[int, bool] = field(default_factory=dict)
     _notes: list[Event] = field(default_factory=list)
     _paused_at: float = 0.0
@@ -117,7 +120,8 @@ class Dispatcher:
         if probe is None and not self.gate.place():
             await self.close(finding)
             return None
-        opened = self._next(worker)
+        self._check_calls()
+        opened = None if self.scheduler.stopped is not None else self._next(worker)
         if opened is None:
             self.gate.give_up(probe=probe or False)
             await self.close(finding)
@@ -154,6 +158,7 @@ class Dispatcher:
         Returns:
             The lease for that call; None when the run has stopped, which leaves the seed as it was.
         """
+        self._check_calls()
         if self.scheduler.stopped is not None:
             self.gate.give_up(probe=probe)
             return None
@@ -247,6 +252,10 @@ class Dispatcher:
             self.stop(How.PAUSED, str(error))
             return None
         return row, payload, fields
+
+    def _check_calls(self) -> None:
+        if self.calls >= self.most_calls and self.scheduler.stopped is None:
+            self.stop(How.PAUSED, "the calls that were allowed are spent; `deepswarm run` goes on from here")
 
     def _intent(self, call: int, row: SeedRow, attempt: int) -> CallStarted:
         utc, at = self.clock.now()

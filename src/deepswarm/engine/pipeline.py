@@ -24,6 +24,7 @@ from deepswarm.core.errors import DeepSwarmError, DiskFull
 from deepswarm.core.events import CallEnded, Event, RunEnded, RunStarted, SeedsChanged
 from deepswarm.core.health import Health
 from deepswarm.core.lessons import Lessons
+from deepswarm.core.pace import Memory
 from deepswarm.core.pace.choice import Choice
 from deepswarm.core.pace.costs import Costs
 from deepswarm.core.records import Outcome, Totals
@@ -31,6 +32,7 @@ from deepswarm.core.retry import Chance, RetryPolicy
 from deepswarm.core.scheduler import How, Scheduler, Stop
 from deepswarm.core.spec import TaskSpec
 from deepswarm.dialects import Dialect
+from deepswarm.engine.account import Account, Sharing, shares
 from deepswarm.engine.answers import Answers
 from deepswarm.engine.billing import bill_run
 from deepswarm.engine.caller import Caller
@@ -72,20 +74,22 @@ SEEDS_OF_CHANCE: Final = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the command line asks of a run, beside the task file."""
+    """What the command line asks of a run, beside the task file. `calls`: at most so many, then it stops, resumable."""
 
     total: int | None = None
     fresh: bool = False
     accept_changes: bool = False
     retry_failed: bool = False
+    calls: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Who answers. `connect` makes the transport inside the running loop."""
+    """Who answers. `connect` makes the transport inside the running loop; `account` is None where none is shared."""
 
     connect: Callable[[], Transport]
     simulated: bool
+    account: Account | None = None
 
 
 class Screen(Protocol):
@@ -152,7 +156,7 @@ def run(
             output.catch_up(anew=True)
         seeds = SeedFile(lines_of(resolve(task, spec.seeds_file), folder.spool))
         stack.callback(seeds.close)
-        dispatch = Dispatch(spec, kind, journal, seeds, output, dialect, provider, screen, around)
+        dispatch = Dispatch(spec, kind, journal, seeds, output, dialect, provider, screen, around, wishes.calls)
         summary = around.loop(dispatch.run(enrolment))
         lines = reconcile(journal, output, wishes.total, screen)
         try:
@@ -175,6 +179,7 @@ class Dispatch:
     provider: Provider
     screen: Screen
     around: Surroundings
+    calls: int | None = None
 
     async def run(self, enrolment: Enrolment | None) -> Summary:
         """Serve all seeds that are left; ends by itself, or by a stop."""
@@ -182,20 +187,22 @@ class Dispatch:
         before = self.journal.totals()
         progress = Progress(before.seeds, before, clock.monotonic())
         call = call_of(self.spec)
-        pace = calibrate.chosen(
-            wish_of(self.spec),
-            before.left,
-            self.around.connections,
-            streamed=call.stream,
-            seed=int(self.around.chance() * SEEDS_OF_CHANCE),
-        )
+        wish, seed = wish_of(self.spec), int(self.around.chance() * SEEDS_OF_CHANCE)
+
+        def choose(start: Memory | None) -> calibrate.Chosen:
+            left, most = before.left, self.around.connections
+            return calibrate.chosen(wish, left, most, streamed=call.stream, start=start, seed=seed)
+
+        account = self.provider.account
+        sharing = Sharing(account, choose, clock) if account is not None and before.left and shares(wish) else None
+        pace = choose(None) if sharing is None else sharing.chosen
         dispatcher = Dispatcher(
             self.journal,
             self.seeds,
             self.output,
             Scheduler(),
             Health(self.spec.pause_limit),
-            pace.pace,
+            pace.pace if sharing is None else sharing.pace,
             Costs(len(self.spec.prompt_template) + len(self.spec.system_prompt or ""), call.max_tokens),
             clock,
             progress.watch,
@@ -203,6 +210,8 @@ class Dispatch:
             self.screen.say,
             calls=before.calls,
         )
+        if self.calls is not None:
+            dispatcher.most_calls = before.calls + self.calls
         transport = self.provider.connect()
         dispatcher.timeline = Timeline(
             dispatcher.gate,
@@ -220,6 +229,7 @@ class Dispatch:
             keeper = group.create_task(self.journal.keep())
             follower = group.create_task(self.screen.follow(progress, clock.monotonic))
             serving = group.create_task(self._serve(dispatcher, caller, enrolment))
+            sharer = None if sharing is None else group.create_task(sharing.follow())
             with Interrupts(dispatcher, serving, self.screen.say, longest_s):
                 await asyncio.wait({serving})
             stopped = dispatcher.scheduler.stopped or Stop(How.FINISHED, "")
@@ -227,6 +237,9 @@ class Dispatch:
             await self._end(dispatcher, stopped, left_at_once=serving.cancelled())
             keeper.cancel()
             follower.cancel()
+            if sharer is not None and sharing is not None:
+                sharer.cancel()
+                sharing.end()
         await transport.close()
         return self._summary(progress, stopped, clock)
 

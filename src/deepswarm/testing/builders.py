@@ -15,6 +15,7 @@ from deepswarm.core.records import Incoming, Json, Record, SeedRow
 from deepswarm.core.spec import TaskSpec
 from deepswarm.core.typekeys import MADE_UP
 from deepswarm.dialects import openai_chat
+from deepswarm.engine.account import Account
 from deepswarm.engine.answers import Answers
 from deepswarm.engine.clock import virtual_clock
 from deepswarm.engine.output import FAILED, RESULTS, ResultFiles
@@ -100,6 +101,7 @@ def rehearse(
     journal: MemoryJournal | None = None,
     provider: SimulatedProvider | None = None,
     chance_seed: int = 1,
+    account: Account | None = None,
     **keys: Any,
 ) -> Rehearsal:
     """Run a task over seeds in virtual time.
@@ -111,6 +113,7 @@ def rehearse(
         journal: To go on with an earlier run.
         provider: To go on with an earlier provider and its ledger; then `law` becomes its law.
         chance_seed: For back-off and jitter.
+        account: What is remembered, and shared with other runs.
         **keys: Of the task file.
     """
     spec = TaskSpec.model_validate({"prompt_template": "{{prompt}}", "worker_model": "mock", "stagger": 0.0, **keys})
@@ -131,7 +134,7 @@ def rehearse(
         seed_list,
         output,
         openai_chat,
-        Provider(lambda: SimulatedTransport(provider), simulated=True),
+        Provider(lambda: SimulatedTransport(provider), simulated=True, account=account),
         screen,
         Surroundings(
             lambda: virtual_clock(START_UTC),
