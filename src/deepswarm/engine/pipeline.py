@@ -162,7 +162,10 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """The part of a run that waits: workers, calls, the journal's pen. Knows no file names and no command line."""
+    """The part of a run that waits: workers, calls, the journal's pen. Knows no file names and no command line.
+
+    `choose` makes the pace, as `calibrate.chosen` does: a benchmark has others to compare.
+    """
 
     spec: TaskSpec
     kind: TaskType
@@ -173,6 +176,7 @@ class Dispatch:
     provider: Provider
     screen: Screen
     around: Surroundings
+    choose: Callable[..., calibrate.Chosen] = calibrate.chosen
 
     async def run(self, enrolment: Enrolment | None) -> Summary:
         """Serve all seeds that are left; ends by itself, or by a stop."""
@@ -180,7 +184,7 @@ class Dispatch:
         before = self.journal.totals()
         progress = Progress(before.seeds, before, clock.monotonic())
         call = call_of(self.spec)
-        pace = calibrate.chosen(
+        pace = self.choose(
             wish_of(self.spec),
             before.left,
             self.around.connections,
