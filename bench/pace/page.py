@@ -1,6 +1,6 @@
 """The page's table of five rows, with what it promises and what simulated providers measure.
 
-Each row's calls are as long as the row says, and the provider takes 500 at once, so that no row meets a limit.
+Each row's calls are as long as the row says, and the provider takes 100 at once, so that no row of the table meets a limit.
 
 Source of the promises: the DeepSwarm page, "Auto-Optimization".
 """
@@ -17,7 +17,7 @@ from pace.policies import POLICIES
 from pace.tables import mean, show
 
 CALLS_S: Final = (("< 10 s", 6.0), ("10-30 s", 20.0), ("30-60 s", 45.0), ("60-90 s", 75.0), ("> 90 s", 120.0))
-HORIZON_S: Final = 2400.0
+HORIZON_S: Final = 900.0
 
 
 def measure(seeds: Sequence[int]) -> None:
@@ -36,9 +36,9 @@ def measure(seeds: Sequence[int]) -> None:
 
 
 def law_of(call_s: float) -> Law:
-    """A provider with 500 places whose calls take about so long."""
+    """A provider with 100 places whose calls take about so long."""
     text = f"""
-concurrency = 500
+concurrency = 100
 [refusal]
 after_s = 0.25
 retry_after = "none"
