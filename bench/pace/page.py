@@ -1,6 +1,7 @@
 """The page's table of five rows, with what it promises and what simulated providers measure.
 
-Each row's calls are as long as the row says, and the provider takes 100 at once, so that no row of the table meets a limit.
+Each row's calls are as long as the row says, and the provider takes 100 at once, so that no row of the table meets a
+limit.
 
 Source of the promises: the DeepSwarm page, "Auto-Optimization".
 """

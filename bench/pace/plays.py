@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepswarm.core.events import PaceChanged, SeedEnded
+from deepswarm.core.events import PaceChanged, RunEnded, SeedEnded
 from deepswarm.core.records import Outcome, Totals
+from deepswarm.core.scheduler import How
 from deepswarm.core.spec import TaskSpec
 from deepswarm.dialects import openai_chat
 from deepswarm.engine.clock import virtual_clock
@@ -109,6 +110,9 @@ def play(
         for dispatch in dispatches:
             dispatch.output.close()
     rows = [row for row in provider.rows() if row.finished is not None and _ended_by(row, seconds)]
+    ends = [journal.events[-1] for journal in journals if journal.events]
+    if seconds < law.bench.horizon_s and any(isinstance(end, RunEnded) and end.how == How.INTERRUPTED for end in ends):
+        raise SystemExit("stopped by a signal: a play that was cut short has no figures")
     done = [
         [event.at for event in journal.events if isinstance(event, SeedEnded) and event.outcome is Outcome.DONE]
         for journal in journals
