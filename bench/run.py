@@ -376,8 +376,13 @@ def install(peer: str) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["pace"]:  # it has options of its own, and runs in virtual time
+        from pace.command import main as pace
+
+        pace(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="./swarm bench", description="Benchmarks; see bench/README.md.")
-    parser.add_argument("what", choices=[*BENCHES, "all"])
+    parser.add_argument("what", choices=[*BENCHES, "all", "pace"], help="pace: see pace --help")
     parser.add_argument("--peer", action="append", choices=list(PEERS), default=[])
     parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()

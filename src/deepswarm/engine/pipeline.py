@@ -168,7 +168,10 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """The part of a run that waits: workers, calls, the journal's pen. Knows no file names and no command line."""
+    """The part of a run that waits: workers, calls, the journal's pen. Knows no file names and no command line.
+
+    `choose` makes the pace, as `calibrate.chosen` does: a benchmark has others to compare.
+    """
 
     spec: TaskSpec
     kind: TaskType
@@ -180,6 +183,7 @@ class Dispatch:
     screen: Screen
     around: Surroundings
     calls: int | None = None
+    choose: Callable[..., calibrate.Chosen] = calibrate.chosen
 
     async def run(self, enrolment: Enrolment | None) -> Summary:
         """Serve all seeds that are left; ends by itself, or by a stop."""
@@ -191,7 +195,7 @@ class Dispatch:
 
         def choose(start: Memory | None) -> calibrate.Chosen:
             left, most = before.left, self.around.connections
-            return calibrate.chosen(wish, left, most, streamed=call.stream, start=start, seed=seed)
+            return self.choose(wish, left, most, streamed=call.stream, start=start, seed=seed)
 
         account = self.provider.account
         sharing = Sharing(account, choose, clock) if account is not None and before.left and shares(wish) else None

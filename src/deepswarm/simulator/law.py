@@ -16,6 +16,7 @@ refused. Times named at_s, from_s and until_s are seconds since the provider's f
     body = "html"               a gateway's page, "empty", or "json"
     retry_after = "auto"        as the dialect does; none seconds ms (retry-after-ms) both date; none of them when
                                 nobody knows how long
+    after_s = 0.25              how long a refusal takes, from 0.6 to 1.6 times this
 
     [[rates]]                   a rate limit; any number of them, and all hold at once
     counts = "requests"         requests tokens input_tokens uncached_tokens output_tokens usd
@@ -120,6 +121,15 @@ refused. Times named at_s, from_s and until_s are seconds since the provider's f
     usage = "end"               where a stream reports its usage: in the last piece, never, null in each, or each
 
     [[faults]]                  what goes wrong with admitted requests; the first that hits decides; faultlaw.py
+
+    [bench]                     how `./swarm bench pace` loads this provider; nothing that the provider does follows it
+    horizon_s = 1800.0          how long; there is always one more seed
+    prompt_tokens = 40          median of a prompt's tokens, lognormal,
+    prompt_sigma = 0.5          with this sigma
+    max_tokens = 8192           that every call asks for
+    ceiling = 4096              most calls at once
+    best_calls = 268            calls at once beyond which a server of one's own does not get faster: what the oracle
+                                keeps to; 0 = as many as are admitted
 """
 
 # ruff: noqa: RUF009 - the functions of lawfile.py that stand as defaults make dataclass fields
@@ -212,6 +222,18 @@ class ReplyLaw:
 
 
 @dataclass(frozen=True, slots=True)
+class BenchLaw:
+    """How the benchmark of paces loads a provider of this law."""
+
+    horizon_s: float = number(1800.0)
+    prompt_tokens: int = whole(40, low=20, high=100_000)
+    prompt_sigma: float = number(0.5, high=3.0)
+    max_tokens: int = whole(8192, low=1)
+    ceiling: int = whole(4096, low=1)
+    best_calls: int = whole(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Law(LimitLaws):
     """How a provider behaves.
 
@@ -221,6 +243,7 @@ class Law(LimitLaws):
         reply: What answers are.
         stream: How answers come in pieces.
         faults: What goes wrong; the first that hits decides.
+        bench: How the benchmark of paces loads it.
         name: Of the preset or file, for people.
         schema: JSON Schema that JSON answers fit.
     """
@@ -230,6 +253,7 @@ class Law(LimitLaws):
     reply: ReplyLaw = table(ReplyLaw)
     stream: StreamLaw = table(StreamLaw)
     faults: tuple[Fault, ...] = tables(Fault)
+    bench: BenchLaw = table(BenchLaw)
     name: str = "unlimited"
     schema: Mapping[str, Json] = field(default_factory=lambda: ANY_OBJECT)
 
@@ -248,6 +272,11 @@ def scenarios() -> list[str]:
     return sorted(f"catalogue/{path.stem}" for path in (LAWS / "catalogue").glob("*.toml"))
 
 
+def pace_laws() -> list[str]:
+    """The names of the laws that the benchmark of paces is made of, in alphabetical order."""
+    return sorted(f"pace/{path.stem}" for path in (LAWS / "pace").glob("*.toml"))
+
+
 def description(preset: str) -> str:
     """What a preset is, in the one sentence that its file starts with."""
     first = (LAWS / f"{preset}.toml").read_text(encoding="utf-8").partition("\n")[0]
@@ -261,7 +290,7 @@ def load_law(name_or_path: str | Path) -> Law:
         TaskFileError: If there is no such preset or file, or it is not a law; names the file and each wrong key.
     """
     name = str(name_or_path)
-    path = LAWS / f"{name}.toml" if name in {*presets(), *scenarios()} else Path(name)
+    path = LAWS / f"{name}.toml" if name in {*presets(), *scenarios(), *pace_laws()} else Path(name)
     try:
         source = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -287,6 +316,6 @@ def read_law(text: str, name: str) -> Law:
 
 def _unknown(name: str) -> Problem:
     known = presets()
-    near = difflib.get_close_matches(name, [*known, *scenarios()], n=1)
+    near = difflib.get_close_matches(name, [*known, *scenarios(), *pace_laws()], n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"give a TOML file, or one of: {', '.join(known)}"
     return Problem("there is no law of this name and no such file", name, hint=hint)

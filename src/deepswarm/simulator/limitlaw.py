@@ -55,6 +55,7 @@ class RefusalLaw:
     code: str = text("")
     body: RefusalBody = choice(RefusalBody, RefusalBody.JSON)
     retry_after: RetryAfter = choice(RetryAfter, RetryAfter.AUTO)
+    after_s: float = number(0.0)
 
 
 class Counted(StrEnum):

@@ -138,17 +138,23 @@ class Admission:
             in_flight: Requests that hold a slot of the concurrency cap.
             waiting: How many of them wait in the queue, if this one would, too; -1 if it would not.
         """
-        refusal = (
+        refusal = self.foreseen(t, demand, in_flight, waiting)
+        if refusal is not None:
+            if refusal.why is Why.GROWTH:
+                self._growth.note_refused(t, refusal.most)
+            for rate in self._rates:
+                rate.note_refused(t, demand)
+        return refusal
+
+    def foreseen(self, t: float, demand: Demand, in_flight: int, waiting: int) -> Refusal | None:
+        """What `refusal` would say, without anything being counted."""
+        return (
             self._money(t, demand)
             or self._cap(t, in_flight)
             or self._growth.refusal(t, demand)
             or self._rate(t, demand)
             or self._queue(waiting)
         )
-        if refusal is not None:
-            for rate in self._rates:
-                rate.note_refused(t, demand)
-        return refusal
 
     def take(self, t: float, demand: Demand) -> Hold:
         """Charge an admitted request to all limits."""
@@ -246,10 +252,13 @@ class _Growth:
         asked, most = counted_in(demand, law.counts, Charge.RESERVE), self._allowance(t)
         if self._sum_now + asked <= most or not self._now:
             return None
-        if t >= self._frozen_until:
-            self._frozen_until, self._frozen = t + law.freeze_s, most
         wait_s = self._now[0][0] + law.period_s - t
         return Refusal(Why.GROWTH, Why.GROWTH.value, wait_s, most, self._sum_now, asked, law.counts, law.period_s)
+
+    def note_refused(self, t: float, most: float) -> None:
+        """A request was refused while so many were allowed: that does not grow for a while."""
+        if t >= self._frozen_until:
+            self._frozen_until, self._frozen = t + self._law.freeze_s, most
 
     def take(self, t: float, demand: Demand) -> None:
         if self._law.factor:

@@ -152,6 +152,24 @@ class SimulatedProvider:
             return self._refuse(asked, refusal, t, now)
         return self._admit(asked, demand, place, prefixes, t, now)
 
+    def opens_in_s(self, request: HttpRequest, now: float) -> float:
+        """Seconds until this request may be admitted: 0 when it would be now. Nothing is counted: for an oracle.
+
+        Infinite when no clock tells it, but the end of another request.
+
+        Raises:
+            Unreadable: If it is no request that could be admitted.
+        """
+        t = self._advance(now)
+        asked = read_asked(request)
+        demand = self._demand(asked, 0)
+        place = self._queue.place(self._law.queue, self._admission.terms.slots, t)
+        refusal = self._admission.foreseen(t, demand, self._ledger.in_flight, place.waiting)
+        if refusal is None:
+            return 0.0
+        changes_s = self._admission.terms.until_s - t
+        return changes_s if refusal.wait_s is None else min(refusal.wait_s, changes_s)
+
     def first_byte(self, ticket: Ticket, now: float) -> None:
         """The first byte of content goes out. The prompt has been read by then, so the cache learns it."""
         self._ledger.first_byte(ticket.number, now)
@@ -239,7 +257,10 @@ class SimulatedProvider:
     def _refuse(self, asked: Asked, refusal: Refusal, t: float, now: float) -> Ticket:
         reply = refusal_reply(self._law, refusal, asked, self._admission.quotas(t), self._epoch + now)
         number = self._ledger.refuse(asked.name, reply.status, refusal.limit, now)
-        return Ticket(number, whole(reply), now, 0, 0, None)
+        after_s = self._law.refusal.after_s
+        if after_s:
+            after_s *= 0.6 + Draws(self._seed, asked.key, number).uniform(b"refusal")
+        return Ticket(number, whole(reply, after_s), now, 0, 0, None)
 
     def _admit(
         self, asked: Asked, demand: Demand, place: Place, prefixes: list[Prefix], t: float, now: float

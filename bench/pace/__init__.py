@@ -1,0 +1,1 @@
+"""The benchmark of paces; see README.md of the folder above."""
