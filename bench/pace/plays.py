@@ -23,7 +23,7 @@ from deepswarm.simulator import virtual_time
 from deepswarm.simulator.law import Law
 from deepswarm.simulator.ledger import Row
 from deepswarm.simulator.provider import SimulatedProvider
-from deepswarm.tasks.generation import Generation
+from deepswarm.tasks import made
 from deepswarm.testing.builders import START_UTC, SeedList, SilentScreen
 from deepswarm.transports.simulated import SimulatedTransport
 from pace.load import requests, seeds
@@ -143,7 +143,7 @@ def _dispatch(
     )
     return Dispatch(
         spec,
-        Generation(spec.prompt_template, spec.system_prompt),
+        made(spec),
         journal,
         listed,
         ResultFiles(folder, journal, openai_chat, spec.checkpoint_every),
