@@ -151,5 +151,5 @@ def _dispatch(
         Provider(lambda: SimulatedTransport(provider), simulated=True),
         SilentScreen(),
         around,
-        policy.choose(law, seed),
+        choose=policy.choose(law, seed),
     )
