@@ -182,8 +182,12 @@ class Assembler(Protocol):
 class Watch(Protocol):
     """Hears of a call's first signs of life, each at most once and in this order, while a transport carries it."""
 
-    def taken(self) -> None:
-        """The head of a good reply (200) has come."""
+    def taken(self, headers: Mapping[str, str]) -> None:
+        """The head of a good reply (200) has come.
+
+        Args:
+            headers: Of a stream, names in lower case; those of a reply that comes whole are in the reply.
+        """
 
     def begun(self) -> None:
         """The first content of a streamed reply has come."""

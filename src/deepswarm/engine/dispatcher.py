@@ -14,6 +14,7 @@ from deepswarm.core.pace import Begun, Fact, Failed, Pace, Refused, Served, Take
 from deepswarm.core.pace.costs import Costs
 from deepswarm.core.records import Json, Record, Reply, SeedRow
 from deepswarm.core.scheduler import CHUNK, How, Scheduler, Stop
+from deepswarm.dialects.quotas import quotas
 from deepswarm.engine.caller import Called
 from deepswarm.engine.clock import Clock
 from deepswarm.engine.gate import Gate
@@ -307,9 +308,9 @@ class Listener:
         """Of the call of this number."""
         self._call, self._gate = call, gate
 
-    def taken(self) -> None:
+    def taken(self, headers: Mapping[str, str]) -> None:
         """See `Watch.taken`."""
-        self._gate.observe(Taken(self._call))
+        self._gate.observe(Taken(self._call, quotas(headers)))
 
     def begun(self) -> None:
         """See `Watch.begun`."""

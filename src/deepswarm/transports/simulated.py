@@ -67,10 +67,10 @@ class SimulatedTransport:
             if watch is not None:
                 taken_s = _taken_s(ticket.play)
                 if taken_s <= 0.0:
-                    watch.taken()
+                    watch.taken(_first_values(ticket.play.headers))
                 elif taken_s < min(course.at_s, math.inf if first_s is None else first_s):
                     await asyncio.sleep(taken_s)
-                    watch.taken()
+                    watch.taken(_first_values(ticket.play.headers))
             if first_s is not None and first_s <= course.at_s:
                 await asyncio.sleep(started + first_s - clock())
                 self.provider.first_byte(ticket, clock())

@@ -450,7 +450,7 @@ class Adaptive:
             self._meters[Limited.TOKENS].admitted -= less
             if Limited.TOKENS in self._pacers:
                 self._pacers[Limited.TOKENS].corrected(less)
-        if quotas:
+        if quotas and not flight.begun:  # a stream's head was read when it came, and is old by now
             self._read(quotas, now)
         if not self._streamed:
             self._end_of_round()

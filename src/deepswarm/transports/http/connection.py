@@ -20,7 +20,7 @@ import math
 import select
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, cast
 
 from deepswarm.core.errors import CallError, Disconnected, TimedOut, Unreachable
@@ -32,6 +32,9 @@ DRAIN_S: Final = 1.0
 """Seconds that the rest of a stream's frame may take after its end was said; the connection is closed otherwise."""
 _TICK_S: Final = 0.001
 """The event loop's timers are as fine as this."""
+
+
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class Connection(asyncio.Protocol):
@@ -200,7 +203,7 @@ class Connection(asyncio.Protocol):
             return
         if not self._taken:
             self._taken = True
-            watch.taken()
+            watch.taken(incoming.head(self._scrub) if incoming.streamed else _NO_HEADERS)
         if content:
             self._watch = None
             if incoming.streamed:

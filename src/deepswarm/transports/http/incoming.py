@@ -126,6 +126,10 @@ class Incoming:
             return self._assembler.body() if self._assembler is not None and self._size else b""
         return b"".join(self._body)
 
+    def head(self, scrub: Scrubber) -> Mapping[str, str]:
+        """The headers, as far as they have come."""
+        return _Headers(self._headers, scrub)
+
     def reply(self, scrub: Scrubber, first_s: float | None) -> HttpReply:
         """The reply that has come, or that ended with its connection.
 
