@@ -376,7 +376,8 @@ def test_a_full_disk_pauses_the_run_and_with_more_space_the_same_command_ends_it
             done, open_calls = look(Path("disk/output/journal"))
             served = {row["name"] for row in provider.rows() if row["served"]}
             assert done <= served
-            assert len(served - done) <= open_calls <= workers, "an answer was paid for and is not accounted for"
+            # an intent is written shortly before its call may leave, so more of them can be open than calls were
+            assert len(served - done) <= min(open_calls, workers), "an answer was paid for and is not accounted for"
             before = provider.counts()["received"]
 
             again = run(*command)
