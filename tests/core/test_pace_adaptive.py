@@ -60,12 +60,11 @@ def drive(pace, provider, until_s, *, streamed=True, tasks=10**9, begin_s=0.0):
             sent, tasks = sent + 1, tasks - 1
             pace.observe(Sent(sent, COST), now)
             if provider.takes(now):
+                told = provider.quotas
                 if streamed:
-                    for kind in (Taken, Begun):
-                        heapq.heappush(facts, (now + 1.0, seen := seen + 1, kind(sent)))
-                heapq.heappush(
-                    facts, (now + provider.call_s, seen := seen + 1, Served(sent, 500, 500, provider.quotas))
-                )
+                    for fact in (Taken(sent, told), Begun(sent)):
+                        heapq.heappush(facts, (now + 1.0, seen := seen + 1, fact))
+                heapq.heappush(facts, (now + provider.call_s, seen := seen + 1, Served(sent, 500, 500, told)))
             else:
                 heapq.heappush(facts, (now + REFUSAL_S, seen := seen + 1, provider.refusal(sent)))
             continue
