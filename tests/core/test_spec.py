@@ -27,8 +27,19 @@ EVERYTHING = SMALLEST | {
     "worker_max_tokens": 4096,
     "worker_params": {"temperature": 0.7, "stop": ["\n"], "logit_bias": {"50256": -100}, "stop_token": "</s>"},
     "prices": {"deepseek-v4-flash": {"input": 0.15, "cached": 0.003, "output": 0.6}},
-    "multi_turn": False,
-    "max_turns": 1,
+    "multi_turn": True,
+    "max_turns": 12,
+    "complete_when": {"marker": "[DONE]", "pattern": "^done", "json_field": "status.done", "finish_reason": "stop"},
+    "follow_up": {"texts": ["Why?", "And {{seed}}?"]},
+    "tools": [{"name": "weather", "description": "of a city", "parameters": {"type": "object"}}],
+    "tool_responses": {"weather": {"table": [{"when": {"city": "Paris"}, "give": {"sky": "grey"}}]}},
+    "tool_form": "hermes",
+    "tool_errors": 1,
+    "reasoning": "echo",
+    "context_window": 65536,
+    "context_policy": "drop_oldest",
+    "conversation_limits": {"max_cost": 0.05, "max_tokens": 9000, "max_seconds": 600},
+    "code_timeout": 5,
     "seeds_file": "in/seeds.csv",
     "seeds": {"template": "{{a}} of {{b}}", "values": {"a": ["x", 1, None, True], "b": "1..9..2"}, "count": 7},
     "workers": 64,
@@ -56,6 +67,11 @@ EVERYTHING = SMALLEST | {
     "verify": {"reference": "answer", "compare": "numeric", "tolerance": 0.01, "pattern": "is (.*)"},
     "filters": ["json_repair", {"length": {"shortest": 3}}],
 }
+
+
+CONVERSATION = ("multi_turn", "max_turns", "complete_when", "follow_up", "tools", "tool_responses", "tool_form")
+CONVERSATION += ("tool_errors", "reasoning", "context_window", "context_policy")
+"""Keys of conversations that change what is asked."""
 
 
 def sound(**values):
@@ -123,8 +139,6 @@ def test_an_orchestrator_is_refused_and_never_ignored(key, value):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"multi_turn": True}, "'multi_turn: true': conversations of several turns are not built yet"),
-        ({"max_turns": 20}, "'max_turns: 20': conversations of several turns are not built yet"),
         ({"worker_script": "custom_worker.py"}, "'worker_script': worker code of your own is not built yet"),
         (
             {"task_type": "my_task.py:Debate"},
@@ -168,9 +182,9 @@ def test_saying_no_to_what_is_not_built_is_sound():
         ("worker_model", "", "'worker_model' is empty"),
         ("prompt_template", " \n", "'prompt_template' is blank"),
         ("output_format", "xml", "'output_format' must be jsonl, json or parquet, not 'xml'"),
-        ("multi_turn", 0, "'multi_turn' must be false, not 0"),
-        ("max_turns", True, "'max_turns' must be 1, not true"),
-        ("max_turns", 0, "'max_turns' must be 1, not 0"),
+        ("multi_turn", 0, "'multi_turn' must be true or false, not 0"),
+        ("max_turns", True, "'max_turns' must be a whole number from 1 to 1000, not true"),
+        ("max_turns", 0, "'max_turns' must be a whole number from 1 to 1000, not 0"),
         ("filters", "length", "'filters' must be a list, not 'length'"),
         ("worker_params", [1], "'worker_params' must be a section of 'name: value' lines, not a list"),
         ("seeds", 100, "'seeds' must be a section with the keys template, values and count, not 100"),
@@ -510,6 +524,7 @@ def test_the_fingerprint_holds_what_is_asked_and_nothing_else():
         "thinking": "off",
         "worker_params": EVERYTHING["worker_params"],
         "verify": EVERYTHING["verify"],
+        **{key: fingerprinted(check(EVERYTHING))[key] for key in CONVERSATION},
     }
 
 
@@ -527,8 +542,9 @@ def test_two_spellings_of_one_address_have_one_fingerprint():
 
 @pytest.mark.parametrize("key", [key for key in TaskSpec.model_fields if part_of(key) != ASK])
 def test_pace_output_and_the_like_do_not_change_the_fingerprint(key):
-    with_it = {"pace": "page-formula"} if key == "rate_limit" else {}
-    assert fingerprinted(sound(**{key: EVERYTHING[key], **with_it})) == SMALLEST
+    with_it = {"rate_limit": {"pace": "page-formula"}, "conversation_limits": {"multi_turn": True}}.get(key, {})
+    base = fingerprinted(sound(**with_it))
+    assert fingerprinted(sound(**{key: EVERYTHING[key], **with_it})) == base
 
 
 @pytest.mark.parametrize(
@@ -606,7 +622,7 @@ def test_the_schema_accepts_what_check_accepts(values):
 
 @pytest.mark.parametrize(
     "values",
-    [{"colour": 1}, {"orchestrator_model": "x"}, {"worker_script": "x"}, {"multi_turn": True}, {"max_turns": 2},
+    [{"colour": 1}, {"orchestrator_model": "x"}, {"worker_script": "x"}, {"multi_turn": 1}, {"max_turns": 0},
      {"task_type": "translation"}, {"workers": 0}, {"workers": True}, {"stagger": -1}, {"seeds": {"values": {}}},
      {"seeds": {"values": {"a": [1]}, "x": 1}}, {"seeds": {"values": {"a": "1-3"}}}, {"worker_model": ""}],
 )  # fmt: skip

@@ -116,14 +116,12 @@ def only(content, *overrides):
 def test_of_the_pages_own_task_file_exactly_the_keys_that_are_not_built_are_refused():
     assert [(p.line, p.column, p.what) for p in problems(PAGE)] == [
         (7, 1, "'orchestrator_model': planning, monitoring and escalation by an orchestrator are not built yet"),
-        (13, 13, "'multi_turn: true': conversations of several turns are not built yet"),
-        (14, 12, "'max_turns: 20': conversations of several turns are not built yet"),
         (28, 1, "'worker_script': worker code of your own is not built yet"),
     ]
 
 
 def test_the_pages_task_file_without_these_keys_is_sound():
-    spec = task(re.sub(r"(?m)^(orchestrator_model|multi_turn|max_turns|worker_script):.*\n", "", PAGE))
+    spec = task(re.sub(r"(?m)^(orchestrator_model|worker_script):.*\n", "", PAGE))
     assert spec.prompt_template == "You are an AI assistant. {{seed}}\n"
     assert spec.worker_max_tokens == 4096
     assert spec.checkpoint_every == 10
@@ -463,7 +461,7 @@ def test_an_override_mends_a_wrong_value_of_the_file():
         ("wrokers=3", "--set wrokers: unknown key 'wrokers'\n    hint: did you mean 'workers'?"),
         ("colour.deep=3", "--set colour.deep: unknown key 'colour'\n    hint: `deepswarm schema` shows all keys"),
         ("seeds.cuont=3", "--set seeds.cuont: the key 'seeds.values' is missing"),
-        ("max_turns=3", "--set max_turns: 'max_turns: 3': conversations of several turns are not built yet"),
+        ("max_turns=3", "--set max_turns: 'max_turns' is for conversations\n    hint: write multi_turn: true as well"),
         ("workers=[1", "--set workers: the [ that opens here is never closed"),
         ("workers={{n}}", "--set workers: {{ begins a section in YAML, not text"),
         ("workers", "--set: this is not key=value\n    hint: for example: --set workers=8"),

@@ -94,12 +94,12 @@ def _end_with(text: str) -> None:
 
 def simulated_provider(task: TaskFile, law_name: str) -> Provider:
     """The built-in provider under a law, which answers as the task wants it."""
-    from deepswarm.core.typekeys import MADE_UP
     from deepswarm.engine.closing import schema_of
     from deepswarm.engine.opening import task_type_of
     from deepswarm.engine.pipeline import Provider
     from deepswarm.simulator.law import load_law
     from deepswarm.simulator.provider import SimulatedProvider
+    from deepswarm.tasks import writes_itself
     from deepswarm.transports.simulated import SimulatedTransport
 
     law = load_law(law_name)
@@ -107,7 +107,7 @@ def simulated_provider(task: TaskFile, law_name: str) -> Provider:
     schema = schema_of(task) if kind.schema is None else kind.schema
     if schema is not None:
         law = law.with_schema(schema)
-    writer = None if task.spec.task_type in MADE_UP else kind.rehearse
+    writer = kind.rehearse if writes_itself(task.spec) else None
     return Provider(lambda: SimulatedTransport(SimulatedProvider(law, writer=writer)), simulated=True)
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from deepswarm.core.address import chat_address, spelled
 from deepswarm.core.records import Json
 from deepswarm.core.spec import ASK, AUTO, TaskSpec
+from deepswarm.core.turnkeys import TURN_KEYS
 
 
 class Difference(NamedTuple):
@@ -63,7 +64,8 @@ def differences(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Differ
     found: list[Difference] = []
     for key in keys:
         if not _same(_normal(key, old), _normal(key, new)):
-            before, after = (task.get(key, _default(key)) for task in (old, new))
+            known = _normal if key in TURN_KEYS else _plain
+            before, after = (known(key, task) for task in (old, new))
             found += [Difference(name, *pair, part_of(key)) for name, pair in _compared(key, before, after)]
     return found
 
@@ -86,15 +88,30 @@ def _same(old: Json, new: Json) -> bool:
     return type(old) is type(new) and old == new
 
 
+def _plain(key: str, task: Mapping[str, Json]) -> Json:
+    return task.get(key, _default(key))
+
+
 def _default(key: str) -> Json:
     field = TaskSpec.model_fields.get(key)
     value: Json = field.get_default(call_default_factory=True) if field and not field.is_required() else None
     return value
 
 
+def _without_null(value: Json) -> Json:
+    """A section without the names that have no value: they are the same as those that are left out."""
+    if isinstance(value, list):
+        return [_without_null(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _without_null(item) for name, item in value.items() if item is not None}
+    return value
+
+
 def _normal(key: str, task: Mapping[str, Json]) -> Json:
     """A task's value of a key, in its one spelling."""
     value = task.get(key, _default(key))
+    if key in TURN_KEYS:
+        return _without_null(value)
     if key != "worker_api_base" or not isinstance(value, str):
         return value
     try:

@@ -44,7 +44,7 @@ from enum import Enum
 from typing import ClassVar
 
 from deepswarm.core.pace import Limited, Quota
-from deepswarm.core.records import NO_USAGE, Usage
+from deepswarm.core.records import NO_USAGE, Reply, Usage
 
 
 class Disposition(Enum):
@@ -239,10 +239,14 @@ class Starved(CallError):
 
 
 class Truncated(CallError):
-    """The model stopped because its room for tokens was used up. Never delivered as whole."""
+    """The model stopped because its room for tokens was used up. Never delivered as whole.
+
+    `partial` is what there is of the answer, to go on with; None when that is no text (a tool call).
+    """
 
     disposition = Disposition.SEMANTIC
     label = "truncated"
+    partial: Reply | None = None
 
 
 class Looping(CallError):

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from deepswarm.core.records import NO_USAGE, Outcome, Usage
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +188,26 @@ class CallEnded(NamedTuple):
     body: bytes = b""
 
 
+class TurnNoted(NamedTuple):
+    """What a conversation grew by, written before its next call leaves; see `core/transcript.py`.
+
+    Attributes:
+        call: The call that brought it; 0 when none did.
+        seed: Number of the seed.
+        turn: Which turn of the conversation, from 1.
+        kind: opened, added, part, said, heard, unsaid or summed.
+        data: What it was, as JSON text.
+    """
+
+    utc: float
+    at: float
+    call: int
+    seed: int
+    turn: int
+    kind: str
+    data: bytes
+
+
 class SeedEnded(NamedTuple):
     """How a seed ended.
 
@@ -233,6 +253,7 @@ Event: TypeAlias = (
     | SeedReopened
     | CallStarted
     | CallEnded
+    | TurnNoted
     | SeedEnded
     | CommandTaken
 )

@@ -147,13 +147,18 @@ def misfit(path: Where, value: object, schema: Schema) -> Flaw:
             hint = f"did you mean {near}?"
         elif kinds & {"integer", "number"} and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
             hint = "leave the quotes out"
-        elif choices == ["false"] and value.lower() in {"no", "off", "n"}:
-            hint = "write false"
+        elif "boolean" in kinds and value.lower() in _YES | _NO:
+            hint = "write false" if value.lower() in _NO else "write true"
     elif kinds == {"string"} and isinstance(value, (bool, int, float)):
         hint = f'put quotes around it: "{found}"'
     elif kinds == {"array"}:
         hint = "begin each item with '- '"
     return Flaw(path, f"{named} must be {wanted}, not {found}", hint)
+
+
+_YES: Final = frozenset({"yes", "on", "y", "true"})
+_NO: Final = frozenset({"no", "off", "n", "false"})
+"""What people write for a truth value that YAML 1.2 reads as text."""
 
 
 # --- what a schema asks for, in words --------------------------------------------------------------------------------
@@ -208,7 +213,7 @@ def _words(schema: Schema) -> str:
         return "a section with at least one name" if "minProperties" in schema else "a section of 'name: value' lines"
     if kind == "string":
         return "text that is not empty" if "minLength" in schema else "text"
-    return "a list" if kind == "array" else ""
+    return {"array": "a list", "boolean": "true or false"}.get(str(kind), "")
 
 
 def _bounds(schema: Schema) -> str:

@@ -10,9 +10,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from deepswarm.core.events import CallEnded, CallStarted, Event, RunEnded, RunStarted, SeedEnded, SeedReopened
+from deepswarm.core.events import (
+    CallEnded,
+    CallStarted,
+    Event,
+    RunEnded,
+    RunStarted,
+    SeedEnded,
+    SeedReopened,
+    TurnNoted,
+)
 from deepswarm.core.jsontext import loads
 from deepswarm.core.records import NO_USAGE, STATE_OF, Json, Outcome, Record, Reply, SeedState, Totals, Usage
+from deepswarm.core.transcript import Transcript, fields_of, transcript_of
 
 _DONE, _REJECTED, _FAILED = Outcome.DONE, Outcome.REJECTED, Outcome.FAILED
 
@@ -112,6 +122,7 @@ class Story(NamedTuple):
         model_asked: The model that was asked for.
         fingerprint: Of the task under which it was asked.
         simulated: The reply came from the simulated provider.
+        notes: Of its conversation, when it had one; see `core/transcript.py`.
     """
 
     key: str
@@ -121,6 +132,7 @@ class Story(NamedTuple):
     model_asked: str
     fingerprint: str
     simulated: bool
+    notes: tuple[TurnNoted, ...] = ()
 
 
 def record_of(story: Story, reply: Reply | None, seed: Json) -> Record:
@@ -136,7 +148,7 @@ def record_of(story: Story, reply: Reply | None, seed: Json) -> Record:
         with other values than its task's (more room, no thinking, ...). For others: id, class, reason and the last raw
         reply. Every record says whether its text was simulated.
     """
-    key, ended, call, started_utc, model_asked, fingerprint, simulated = story
+    key, ended, call, started_utc, model_asked, fingerprint, simulated, notes = story
     record: Record = {"id": key, "outcome": str(ended.outcome)}
     if ended.outcome is _DONE:
         record["answer"] = reply.text if reply else ""
@@ -148,6 +160,8 @@ def record_of(story: Story, reply: Reply | None, seed: Json) -> Record:
         record["class"], record["reason"] = ended.label, ended.reason
         record["last_reply"] = call.body.decode("utf-8", "replace") if call and call.body else None
         record["status"] = call.status if call else None
+    if notes:
+        record.update(_conversation(transcript_of(notes)))
     record["seed"] = seed
     record["model_asked"] = model_asked
     record["model_answered"] = call.model if call else ""
@@ -164,6 +178,22 @@ def record_of(story: Story, reply: Reply | None, seed: Json) -> Record:
     record["fingerprint"] = fingerprint
     record["simulated"] = simulated
     return record
+
+
+def _conversation(told: Transcript) -> dict[str, Json]:
+    """What a record shows of a conversation: all messages as received, and what they cost together."""
+    spent = told.spent
+    return {
+        "messages": [fields_of(message) for message in told.messages],
+        "turns": told.turns,
+        "conversation": {
+            "tokens_in": spent.tokens_in,
+            "tokens_out": spent.tokens_out,
+            "cost": spent.cost,
+            "seconds": round(spent.seconds, 3),
+            "tool_errors": spent.tool_errors,
+        },
+    }
 
 
 def usage_fields(usage: Usage) -> dict[str, Json]:

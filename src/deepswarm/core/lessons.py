@@ -36,7 +36,7 @@ class Lessons:
 
     def first(self, call: Call, messages: Sequence[Message]) -> Call:
         """The first call of a seed: what all have in common and its messages, as the seeds before it have taught."""
-        call = Call(call.model, messages, call.max_tokens, call.params, call.thinking, call.stream)
+        call = Call(call.model, messages, call.max_tokens, call.params, call.thinking, call.stream, call.tools)
         for change in self._learnt:
             call = changed(call, change)
         return call

@@ -81,14 +81,21 @@ class Incoming(NamedTuple):
     line: int
 
 
+NO_PARAMS: Mapping[str, Json] = MappingProxyType({})
+
+
 class Message(NamedTuple):
-    """One message of a conversation. `role` is system, user, assistant or tool."""
+    """One message of a conversation.
+
+    Attributes:
+        role: system, user, assistant or tool.
+        content: Its text.
+        more: Its other fields, as received: reasoning_content, tool_calls, tool_call_id, name, ...
+    """
 
     role: str
     content: str
-
-
-NO_PARAMS: Mapping[str, Json] = MappingProxyType({})
+    more: Mapping[str, Json] = NO_PARAMS
 
 
 class Call(NamedTuple):
@@ -101,6 +108,9 @@ class Call(NamedTuple):
         params: Further parameters of the request body, passed through as given; they win over what a dialect writes.
         thinking: off, low, high, max, or default: whatever the provider does when nothing is said.
         stream: Whether the reply is to come in pieces.
+        tools: What the model may call, as OpenAI's chat completions write it.
+
+    When the last message is an assistant's, the reply goes on with it (where the dialect `continues`).
     """
 
     model: str
@@ -109,6 +119,7 @@ class Call(NamedTuple):
     params: Mapping[str, Json] = NO_PARAMS
     thinking: str = "default"
     stream: bool = False
+    tools: Sequence[Mapping[str, Json]] = ()
 
 
 class Deadlines(NamedTuple):
@@ -220,6 +231,7 @@ class Reply(NamedTuple):
         usage: Tokens.
         request_id: The provider's id, empty when unknown.
         quotas: What its headers say of the account's limits.
+        message: The assistant's message as received, without role and content.
     """
 
     text: str
@@ -229,6 +241,7 @@ class Reply(NamedTuple):
     reasoning: str = ""
     request_id: str = ""
     quotas: tuple[Quota, ...] = ()
+    message: Mapping[str, Json] = NO_PARAMS
 
 
 class Outcome(StrEnum):

@@ -17,6 +17,7 @@ from deepswarm.core.price_rules import price_flaws
 from deepswarm.core.prompt import TemplateProblem, compile_template
 from deepswarm.core.ranges import RANGE, range_of
 from deepswarm.core.secret import holds_a_secret, masked, names_a_secret
+from deepswarm.core.turnkeys import turn_flaws
 from deepswarm.core.typekeys import type_rule_flaws
 
 _OWN_PARAMS: Final[Mapping[str, tuple[str, str, Callable[[object], bool]]]] = {
@@ -43,6 +44,7 @@ def rule_flaws(values: Mapping[str, object]) -> Iterator[Flaw]:
         hint = "write pace: page-formula with it, or rpm for a hard ceiling"
         yield Flaw(("rate_limit",), "'rate_limit' is for 'pace: page-formula' alone", hint)
     yield from type_rule_flaws(values)
+    yield from turn_flaws(values)
     yield from price_flaws(values)
     params, seeds = values.get("worker_params"), values.get("seeds")
     if isinstance(params, Mapping):

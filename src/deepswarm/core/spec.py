@@ -19,11 +19,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deepswarm.core.flaws import Flaw, Schema, meant, misfit, nearest, secret_flaw, type_flaws
+from deepswarm.core.flaws import Flaw, Schema, meant, nearest, secret_flaw, type_flaws
 from deepswarm.core.price_rules import table_flaw
 from deepswarm.core.ranges import RANGE
 from deepswarm.core.rules import rule_flaws
 from deepswarm.core.secret import masked, names_a_secret, plainly
+from deepswarm.core.turnkeys import (
+    MOST_TURNS,
+    CompleteSection,
+    FollowUpSection,
+    LimitsSection,
+    ToolResponseSection,
+    ToolSection,
+)
 from deepswarm.core.typekeys import (
     NEEDED,
     ClassificationSection,
@@ -120,8 +128,33 @@ class TaskSpec(BaseModel):
         AUTO,
     )
     worker_params: dict[str, Json] = _key(ASK, "Further parameters of the request body, passed on as given.", {})
-    multi_turn: Literal[False] = _key(ASK, "Whether a worker loops through conversation turns.", default=False)
-    max_turns: Literal[1] = _key(ASK, "Most turns of a conversation.", 1)
+    multi_turn: bool = _key(ASK, "Whether a worker loops through conversation turns.", default=False)
+    max_turns: Annotated[int, Field(ge=1, le=MOST_TURNS)] = _key(
+        ASK, "Most turns (replies of the worker model) of a conversation; 1 means 20 with multi_turn.", 1
+    )
+    complete_when: CompleteSection | None = _key(
+        ASK, "How a conversation is complete; without it a reply that calls no tool ends what follow_up does not.", None
+    )
+    follow_up: FollowUpSection | None = _key(ASK, "What the next user message is.", None)
+    tools: list[ToolSection] = _key(ASK, "Tools that the model may call.", [])
+    tool_responses: dict[str, ToolResponseSection] = _key(ASK, "What each tool answers, by its name.", {})
+    tool_form: Literal["native", "hermes"] = _key(
+        ASK, "How tools are offered: native in the request, hermes in the system message.", "native"
+    )
+    tool_errors: Annotated[int, Field(ge=0, le=1000)] = _key(
+        ASK, "Tool calls of a conversation that may go wrong; the model is told, and one more ends it.", 3
+    )
+    reasoning: Literal["auto", "echo", "strip"] = _key(
+        ASK, "Whether the model's earlier thinking is sent back to it; auto learns it from the provider.", AUTO
+    )
+    context_window: Annotated[int, Field(ge=1)] | None = _key(
+        ASK, "Tokens that the model reads at most (four bytes count as a token), looked at before each call.", None
+    )
+    context_policy: Literal["fail", "drop_oldest", "summarise"] = _key(
+        ASK, "What becomes of a conversation that outgrows the window.", "fail"
+    )
+    conversation_limits: LimitsSection | None = _key(PACE, "What one conversation may cost.", None)
+    code_timeout: _Seconds = _key(PACE, "Most seconds of one call of a Python function.", 30.0)
     seeds_file: str = _key(
         SEEDS,
         "The seeds: JSONL, JSON, CSV, Parquet, plain lines (also .gz), or a folder of texts;"
@@ -214,18 +247,11 @@ class NotBuilt(NamedTuple):
 _ORCHESTRATOR: Final = NotBuilt(
     "planning, monitoring and escalation by an orchestrator are not built yet", "leave the key out"
 )
-_TURNS: Final = "conversations of several turns are not built yet"
 
 NOT_BUILT: Final[Mapping[str, NotBuilt]] = {
     "orchestrator_model": _ORCHESTRATOR,
     "orchestrator_api_base": _ORCHESTRATOR,
     "orchestrator_api_key_env": _ORCHESTRATOR,
-    "multi_turn": NotBuilt(_TURNS, "write multi_turn: false, or leave the key out", lambda value: value is True),
-    "max_turns": NotBuilt(
-        _TURNS,
-        "write max_turns: 1, or leave the key out",
-        lambda value: isinstance(value, (int, float)) and value > 1,
-    ),
     "worker_script": NotBuilt("worker code of your own is not built yet", "leave the key out"),
     "task_type": NotBuilt(
         "task types of your own are not built yet",
@@ -300,7 +326,7 @@ _OTHER_WORDS: Final[Mapping[str, str]] = {
 
 _BODY_PARAMS: Final = frozenset(
     {"temperature", "top_p", "top_k", "min_p", "stop", "seed", "response_format", "reasoning_effort", "logit_bias"}
-    | {"frequency_penalty", "presence_penalty", "thinking", "tools", "tool_choice", "extra_body", "logprobs"}
+    | {"frequency_penalty", "presence_penalty", "thinking", "tool_choice", "extra_body", "logprobs"}
 )
 """Parameters of a request body that people look for at the top of the task file."""
 
@@ -324,9 +350,6 @@ def _key_flaws(key: str, value: object) -> Iterator[Flaw]:
             yield secret_flaw((key,))
         else:
             yield Flaw((key,), f"unknown key '{masked(key)}'", _hint_for(key), on_key=True)
-    elif key in {"multi_turn", "max_turns"} and type(value) is not type(field.default) and value == field.default:
-        # Python holds False and 0, True and 1, 1.0 and 1 for equal, and so does pydantic's Literal
-        yield misfit((key,), value, _schema())
 
 
 def _hint_for(key: str) -> str:

@@ -67,6 +67,9 @@ class Dialect(Protocol):
     def assembler(self) -> Assembler:
         """What puts a streamed reply together; a new one for each."""
 
+    def continues(self, call: Call) -> bool:
+        """Whether the reply to this call goes on with its last message, when that is an assistant's."""
+
     def address(self, base: str) -> str:
         """Where calls go: the task's `worker_api_base`, completed."""
 

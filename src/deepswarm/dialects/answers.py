@@ -5,6 +5,7 @@ A success by status is no answer when it is cut short, filtered, empty, spent on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from deepswarm.core.errors import (
     Starved,
     Truncated,
 )
-from deepswarm.core.records import HttpReply, Reply, Usage
+from deepswarm.core.records import NO_PARAMS, HttpReply, Json, Reply, Usage
 from deepswarm.dialects.fields import request_id
 from deepswarm.dialects.hints import retry_after
 from deepswarm.dialects.loops import repetition
@@ -49,6 +50,7 @@ class Answer(NamedTuple):
         refusal: What the model says in refusing, where that has a field of its own.
         model: The model that answered.
         usage: Tokens.
+        message: The model's message as received, without role and content.
     """
 
     text: str
@@ -59,6 +61,7 @@ class Answer(NamedTuple):
     refusal: str
     model: str
     usage: Usage
+    message: Mapping[str, Json] = NO_PARAMS
 
 
 def delivered(answer: Answer, reply: HttpReply, value: Any) -> Reply:
@@ -74,12 +77,11 @@ def delivered(answer: Answer, reply: HttpReply, value: Any) -> Reply:
     """
     found = _flaw(answer)
     if found is None:
-        asked_as, told = request_id(reply, value), quotas(reply.headers)
-        return Reply(answer.text, answer.finish, answer.model, answer.usage, answer.reasoning, asked_as, told)
+        return _reply(answer, reply, value)
     from deepswarm.dialects.refusals import maybe_billed
 
     kind, what = found
-    raise kind(
+    error = kind(
         what,
         status=reply.status,
         retry_after_s=retry_after(reply.headers),
@@ -89,6 +91,15 @@ def delivered(answer: Answer, reply: HttpReply, value: Any) -> Reply:
         body=reply.body,
         quotas=quotas(reply.headers),
     )
+    if isinstance(error, Truncated) and not answer.calls:
+        error.partial = _reply(answer, reply, value)
+    raise error
+
+
+def _reply(answer: Answer, reply: HttpReply, value: Any) -> Reply:
+    asked_as, told = request_id(reply, value), quotas(reply.headers)
+    text, reasoning, finish, _, _, _, model, usage, message = answer
+    return Reply(text, finish, model, usage, reasoning, asked_as, told, message)
 
 
 def _flaw(answer: Answer) -> tuple[type[CallError], str] | None:

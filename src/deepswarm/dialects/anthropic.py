@@ -19,6 +19,7 @@ from deepswarm.core import address
 from deepswarm.core.records import NO_USAGE, Assembler, Call, HttpReply, HttpRequest, Json, Reply, Usage
 from deepswarm.dialects import Balance
 from deepswarm.dialects.answers import Answer, Ending, delivered
+from deepswarm.dialects.anthropic_messages import received, said
 from deepswarm.dialects.fields import count, members, objects, text, value_of
 from deepswarm.dialects.messages_stream import MessagesAssembler
 from deepswarm.dialects.refusals import refused
@@ -60,12 +61,10 @@ class Messages:
         body: dict[str, Any] = {
             "model": call.model,
             "max_tokens": most,
-            "messages": [
-                {"role": message.role, "content": message.content}
-                for message in call.messages
-                if message.role != "system"
-            ],
+            "messages": said(call.messages),
         }
+        if call.tools:
+            body["tools"] = [_tool(members(tool.get("function"))) for tool in call.tools]
         if system:
             body["system"] = "\n\n".join(system)
         if call.stream:
@@ -100,12 +99,17 @@ class Messages:
             "",
             text(body.get("model")),
             usage,
+            received(blocks),
         )
         return delivered(answer, reply, value)
 
     def assembler(self) -> Assembler:
         """What puts a streamed reply together."""
         return MessagesAssembler()
+
+    def continues(self, call: Call) -> bool:
+        """See `Dialect.continues`: Claude up to 4.5 does while it does not think; the later ones refuse it."""
+        return bool(_BY_BUDGET.search(call.model)) and call.thinking in {"off", "default"}
 
     def address(self, base: str) -> str:
         """Where calls go: the base, with /v1/messages at its end."""
@@ -135,6 +139,15 @@ def _thinking(model: str, level: str, most: int) -> Mapping[str, Json]:
     # other makers' models are given both: DeepSeek takes the effort and passes over the budget
     kind: dict[str, Json] = {"type": "adaptive"} if "claude" in model else budget
     return {"thinking": kind, "output_config": {"effort": level}}
+
+
+def _tool(function: Mapping[str, Any]) -> dict[str, Json]:
+    """A tool's definition, from OpenAI's form."""
+    return {
+        "name": text(function.get("name")),
+        "description": text(function.get("description")),
+        "input_schema": function.get("parameters") or {"type": "object"},
+    }
 
 
 def _joined(blocks: list[Mapping[str, Any]], kind: str, name: str) -> str:

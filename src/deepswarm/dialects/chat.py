@@ -13,11 +13,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from deepswarm.core import address
 from deepswarm.core.errors import CallError
-from deepswarm.core.records import Assembler, Call, HttpReply, HttpRequest, Json, Reply
+from deepswarm.core.jsontext import dumps
+from deepswarm.core.reasoning import REASONING
+from deepswarm.core.records import Assembler, Call, HttpReply, HttpRequest, Json, Message, Reply
 from deepswarm.dialects import Balance
 from deepswarm.dialects.answers import Answer, Ending, delivered
 from deepswarm.dialects.assembling import ChatAssembler
-from deepswarm.dialects.fields import members, text, usage_of, value_of
+from deepswarm.dialects.fields import members, objects, text, usage_of, value_of
 from deepswarm.dialects.requests import JSON_HEADERS, json_request
 from deepswarm.dialects.sse import assembled, looks_like_events
 
@@ -33,6 +35,9 @@ ENDINGS: Final[Mapping[str, Ending]] = MappingProxyType(
     }
 )
 """The finish reasons of OpenAI and DeepSeek; what is not among a dialect's own is no proof of a whole answer."""
+_PLAIN: Final = frozenset({"role", "content"})
+_SENT: Final = ("tool_call_id", *REASONING)
+"""Further fields of messages that are sent; the others that were received are kept, and not sent back."""
 _LIMITS: Final = frozenset({"max_tokens", "max_completion_tokens"})
 _NEW_LIMIT: Final = "https://api.openai.com/"
 """Where the limit is called max_completion_tokens, since OpenAI's reasoning models refuse the old name."""
@@ -59,18 +64,29 @@ class ChatDialect:
         thinking: The body's members for a model (its name) and a level (off, low, high or max).
         endings: What its finish reasons mean.
         account: Where it tells the balance; None when it does not.
+        prefix: The address at which a reply goes on with the last message, from the usual one; None where that is not
+            possible.
     """
 
     thinking: Callable[[str, str], Mapping[str, Json]]
     endings: Mapping[str, Ending] = field(default_factory=lambda: ENDINGS)
     account: Account | None = None
+    prefix: Callable[[str], str] | None = None
 
     def encode(self, call: Call, url: str) -> HttpRequest:
         """The request for a call. Lone surrogates, which no provider reads, become U+FFFD."""
         body: dict[str, Any] = {
             "model": call.model,
-            "messages": [{"role": message.role, "content": message.content} for message in call.messages],
+            "messages": [
+                written(message) if message.more else {"role": message.role, "content": message.content}
+                for message in call.messages
+            ],
         }
+        if call.tools:
+            body["tools"] = list(call.tools)
+        if self.prefix is not None and call.messages and call.messages[-1].role == "assistant":
+            body["messages"][-1]["prefix"] = True
+            url = self.prefix(url)
         if call.max_tokens is not None and _LIMITS.isdisjoint(call.params):
             body["max_completion_tokens" if url.startswith(_NEW_LIMIT) else "max_tokens"] = call.max_tokens
         if call.stream:
@@ -105,6 +121,11 @@ class ChatDialect:
     def assembler(self) -> Assembler:
         """What puts a streamed reply together."""
         return ChatAssembler()
+
+    def continues(self, call: Call) -> bool:
+        """Whether the reply to this call goes on with its last message, when that is an assistant's."""
+        del call
+        return self.prefix is not None
 
     def address(self, base: str) -> str:
         """Where calls go: the base, with /chat/completions at its end."""
@@ -147,6 +168,7 @@ class ChatDialect:
             text(message.get("refusal")),
             text(body.get("model")),
             usage_of(body.get("usage"), answered=bool(said or reasoning)),
+            {name: inner for name, inner in message.items() if name not in _PLAIN and inner is not None},
         )
 
 
@@ -155,6 +177,24 @@ def _refused(reply: HttpReply, value: Any, *more: Any, **facts: Any) -> CallErro
     from deepswarm.dialects.refusals import refused
 
     return refused(reply, value, *more, **facts)
+
+
+def written(message: Message) -> dict[str, Json]:
+    """A message with further fields, as it is sent.
+
+    An answer to a tool call that the model wrote as text has no id to go by: it is said to it as text as well.
+    """
+    if message.role == "tool" and not message.more.get("tool_call_id"):
+        answer = dumps({"name": message.more.get("name", ""), "content": message.content}).decode()
+        return {"role": "user", "content": f"<tool_response>\n{answer}\n</tool_response>"}
+    found: dict[str, Json] = {"role": message.role, "content": message.content}
+    for name in _SENT:
+        if name in message.more:
+            found[name] = message.more[name]
+    calls = message.more.get("tool_calls")
+    if isinstance(calls, list) and calls:  # the index is of a stream's pieces; some providers refuse it
+        found["tool_calls"] = [{name: call[name] for name in call if name != "index"} for call in objects(calls)]
+    return found
 
 
 def _has_pieces(choice: Any) -> bool:

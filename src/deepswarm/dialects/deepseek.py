@@ -23,6 +23,11 @@ def _thinking(_model: str, level: str) -> Mapping[str, Json]:
     return {"thinking": {"type": "enabled"}, "reasoning_effort": level}
 
 
+def _beta(url: str) -> str:
+    """Where a prefix is gone on with: the provider's own address has a place for that, others of its kind have not."""
+    return url.replace("https://api.deepseek.com/v1/", _BETA).replace("https://api.deepseek.com/chat/", f"{_BETA}chat/")
+
+
 def _balance(value: Any) -> Balance | None:
     """The balance in the first currency of which there is something; amounts are decimal numbers as text."""
     enough = members(value).get("is_available")
@@ -42,4 +47,7 @@ def _amount(given: Any) -> float | None:
     return amount if math.isfinite(amount) else None
 
 
-DEEPSEEK: Final = ChatDialect(_thinking, account=Account("/user/balance", _balance))
+_BETA: Final = "https://api.deepseek.com/beta/"
+"""Source: api-docs.deepseek.com/guides/chat_prefix_completion (November 2026)."""
+
+DEEPSEEK: Final = ChatDialect(_thinking, account=Account("/user/balance", _balance), prefix=_beta)

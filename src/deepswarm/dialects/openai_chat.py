@@ -34,6 +34,7 @@ OPENAI_CHAT: Final = ChatDialect(_thinking)
 encode = OPENAI_CHAT.encode
 decode = OPENAI_CHAT.decode
 assembler = OPENAI_CHAT.assembler
+continues = OPENAI_CHAT.continues
 address = OPENAI_CHAT.address
 authorization = OPENAI_CHAT.authorization
 balance_request = OPENAI_CHAT.balance_request

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from deepswarm.core.errors import CallError, DeepSwarmError, DiskFull, Disposition, Overloaded
-from deepswarm.core.events import CallEnded, CallStarted, Event, RunPaused, RunResumed
+from deepswarm.core.events import CallEnded, CallStarted, Event, RunPaused, RunResumed, TurnNoted
 from deepswarm.core.health import Health, Paused, Sent
 from deepswarm.core.pace import Begun, Fact, Failed, Pace, Refused, Served, Taken, Unsent
 from deepswarm.core.pace.costs import Costs
 from deepswarm.core.records import Json, Record, Reply, SeedRow
 from deepswarm.core.scheduler import CHUNK, How, Scheduler, Stop
+from deepswarm.core.transcript import transcript_of
 from deepswarm.dialects.quotas import quotas
 from deepswarm.engine.caller import Called
 from deepswarm.engine.clock import Clock
@@ -27,6 +28,8 @@ class Lease(NamedTuple):
     """A worker's claim on a seed, and the number of the call that is already written down for it.
 
     `probe` says that this call is let through a pause, to see whether it is over; `started` is when it left.
+    `turn` and `tier` are those of its call; `told` is what its conversation has noted before, and the call that brought
+    its last reply; `extra` is the bytes of its prompt that the seed is not to blame for.
     """
 
     row: SeedRow
@@ -36,6 +39,10 @@ class Lease(NamedTuple):
     started: float
     attempt: int
     probe: bool = False
+    turn: int = 1
+    tier: int = 0
+    told: tuple[tuple[TurnNoted, ...], CallEnded | None] = ((), None)
+    extra: int = 0
 
 
 class Finding(NamedTuple):
@@ -77,6 +84,7 @@ class Dispatcher:
         departed: Is told the number of every call when it leaves, and when that is; it cannot steer either.
         say: Shows a line to whoever is looking.
         most_calls: The run stops, resumable, before a call of a higher number.
+        several: Whether seeds are conversations, which go on where an earlier session left them.
     """
 
     journal: Journal
@@ -94,6 +102,7 @@ class Dispatcher:
     gate: Gate = field(init=False)
     timeline: Timeline | None = None
     most_calls: float = math.inf
+    several: bool = False
     _given: dict[int, bool] = field(default_factory=dict)
     _notes: list[Event] = field(default_factory=list)
     _paused_at: float = 0.0
@@ -130,26 +139,31 @@ class Dispatcher:
         row, payload, fields = opened
         self.calls += 1
         call = self.calls
-        await self._write([*finding.events, self._intent(call, row, 1)], finding)
-        return await self._sendable(Lease(row, payload, fields, call, self.clock.monotonic(), 1, probe or False))
+        lease = Lease(row, payload, fields, call, self.clock.monotonic(), 1, probe or False)
+        if self.several:
+            told = self.journal.turns(row.number)
+            so_far = transcript_of(told[0])
+            lease = lease._replace(told=told, turn=max(1, so_far.turns + (not so_far.owed)))
+        await self._write([*finding.events, self._intent(call, row, 1, lease.turn)], finding)
+        return await self._sendable(lease)
 
     async def close(self, finding: Finding) -> None:
         """Bring back what was found, without taking more."""
         if finding.events:
             await self._write(finding.events, finding)
 
-    async def wait(self, ended: CallEnded, seconds: float, *, often: bool = False) -> bool:
+    async def wait(self, ended: CallEnded | Sequence[Event], seconds: float, *, often: bool = False) -> bool:
         """Write the end of a call and wait: so many seconds, and until there is room for the next one.
 
         Args:
-            ended: How the call ended.
+            ended: How the call ended; or all that is written.
             seconds: How long this seed waits in any case.
             often: Whether it has come back often: then new seeds get their turns.
 
         Returns:
             Whether the next call is a probe.
         """
-        await self._write([ended], NOTHING)
+        await self._write([ended] if isinstance(ended, CallEnded) else ended, NOTHING)
         await self.gate.rest(seconds)
         return await self.gate.returned(often=often)
 
@@ -165,9 +179,33 @@ class Dispatcher:
             return None
         self.calls += 1
         call = self.calls
-        await self._write([self._intent(call, lease.row, attempt)], NOTHING)
+        await self._write([self._intent(call, lease.row, attempt, lease.turn, lease.tier)], NOTHING)
         started = self.clock.monotonic()
         return await self._sendable(lease._replace(call=call, attempt=attempt, started=started, probe=probe))
+
+    async def onward(self, lease: Lease, events: Sequence[Event]) -> Lease | None:
+        """Write what a turn brought, and the intent of the next call of the same conversation: in one step if it can.
+
+        Args:
+            lease: Of that next call: its turn and tier.
+            events: What the turn brought.
+
+        Returns:
+            The lease for that call; None when the run has stopped, which leaves the conversation where it is.
+        """
+        self._check_calls()
+        if not self.gate.place():
+            probe = await self.wait(events, 0.0)
+            return await self.again(lease, 1, probe=probe)
+        self.calls += 1
+        call = self.calls
+        await self._write([*events, self._intent(call, lease.row, 1, lease.turn, lease.tier)], NOTHING)
+        started = self.clock.monotonic()
+        return await self._sendable(lease._replace(call=call, attempt=1, started=started, probe=False))
+
+    async def keep(self, events: Sequence[Event]) -> None:
+        """Make events durable."""
+        await self._write(events, NOTHING)
 
     def heard(self, lease: Lease, called: Called) -> None:
         """Take note of what became of a call: it says how the endpoint is, and what it allows."""
@@ -179,7 +217,7 @@ class Dispatcher:
                 self.stop(How.REFUSED, self.health.refused)
         else:
             self.health.served(call, now)
-            self.costs.saw(len(lease.payload), result.usage.tokens_in, result.usage.tokens_out)
+            self.costs.saw(len(lease.payload) + lease.extra, result.usage.tokens_in, result.usage.tokens_out)
             if result.model not in self._models:
                 self._another_model(result.model)
         self.gate.observe(_fact_of(lease.call, result))
@@ -258,13 +296,13 @@ class Dispatcher:
         if self.calls >= self.most_calls and self.scheduler.stopped is None:
             self.stop(How.PAUSED, "the calls that were allowed are spent; `deepswarm run` goes on from here")
 
-    def _intent(self, call: int, row: SeedRow, attempt: int) -> CallStarted:
+    def _intent(self, call: int, row: SeedRow, attempt: int, turn: int = 1, tier: int = 0) -> CallStarted:
         utc, at = self.clock.now()
-        return CallStarted(utc, at, call, row.number, attempt)
+        return CallStarted(utc, at, call, row.number, attempt, turn, tier)
 
     async def _sendable(self, lease: Lease) -> Lease | None:
         """The lease, once its call may leave; its intent is taken back when the run stops or pauses before that."""
-        if await self.gate.passed(lease.call, self.costs.cost(len(lease.payload)), probe=lease.probe):
+        if await self.gate.passed(lease.call, self.costs.cost(len(lease.payload) + lease.extra), probe=lease.probe):
             now = self.clock.monotonic()
             self.health.sending(lease.row.number, now)
             self.departed(lease.call, now)

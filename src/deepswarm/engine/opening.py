@@ -70,6 +70,8 @@ def call_of(spec: TaskSpec, schema: Mapping[str, Json] | None = None) -> Call:
     """
     call = Call(spec.worker_model, (), spec.worker_max_tokens, spec.worker_params, spec.thinking)
     call = with_defaults(call, spec.task_type, dialect_name_of(spec), schema)
+    if spec.tools and spec.tool_form == "native":
+        call = call._replace(tools=tuple(tool.definition() for tool in spec.tools))
     most = call.max_tokens
     return call._replace(stream=(most is None or most >= LONG_TOKENS) if spec.stream == AUTO else bool(spec.stream))
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from deepswarm.core import jsontext
 from deepswarm.core.errors import CallError
+from deepswarm.core.events import TurnNoted
 from deepswarm.core.ledger import Story, record_of
 from deepswarm.core.records import HttpReply, Outcome, Record, Reply
-from deepswarm.engine.answers import Decoder
+from deepswarm.core.transcript import transcript_of
+from deepswarm.engine.answers import Answers, Decoder
 from deepswarm.journals import Journal
 
 RESULTS: Final = "results.jsonl"
@@ -147,6 +149,14 @@ def records(journal: Journal, dialect: Decoder, outcomes: frozenset[Outcome]) ->
 def _reply_in(story: Story, dialect: Decoder) -> Reply | None:
     call: Any = story.call
     try:
-        return dialect.decode(HttpReply(call.status, {}, call.body))
+        reply = dialect.decode(HttpReply(call.status, {}, call.body))
     except CallError:
         return None
+    return reply._replace(text=said_last(story.notes, dialect)) if story.notes else reply
+
+
+def said_last(notes: Sequence[TurnNoted], dialect: Decoder) -> str:
+    """The answer in the last message of a conversation, whose text may have come in several calls."""
+    messages = transcript_of(notes).messages
+    text = next((message.content for message in reversed(messages) if message.role == "assistant"), "")
+    return dialect.kind.extract(text) if isinstance(dialect, Answers) else text

@@ -14,7 +14,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -38,6 +38,7 @@ from deepswarm.engine.billing import bill_run
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.clock import Clock
 from deepswarm.engine.closing import check_filters, export_run, filter_run, filters_of
+from deepswarm.engine.code import Code
 from deepswarm.engine.dispatcher import Dispatcher, SeedReader
 from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.opening import (
@@ -55,6 +56,7 @@ from deepswarm.engine.output import ResultFiles
 from deepswarm.engine.preflight import balance_of, warnings
 from deepswarm.engine.seeds import SeedFile, lines_of
 from deepswarm.engine.shutdown import Interrupts
+from deepswarm.engine.terms import terms_of, user_code
 from deepswarm.engine.timeline import Timeline
 from deepswarm.engine.worker import Job, work
 from deepswarm.journals import Enrolment, Journal
@@ -158,8 +160,21 @@ def run(
         seeds = SeedFile(lines_of(resolve(task, spec.seeds_file), folder.spool))
         stack.callback(seeds.close)
         billing = Billing() if not journal.totals().calls else None
+        code = user_code(task, screen.say)
+        stack.callback(code.close)
         dispatch = Dispatch(
-            spec, kind, journal, seeds, output, dialect, provider, screen, around, wishes.calls, billing=billing
+            spec,
+            kind,
+            journal,
+            seeds,
+            output,
+            dialect,
+            provider,
+            screen,
+            around,
+            wishes.calls,
+            billing=billing,
+            code=code,
         )
         summary = around.loop(dispatch.run(enrolment))
         lines = reconcile(journal, output, wishes.total, screen)
@@ -177,7 +192,7 @@ class Dispatch:
     """The part of a run that waits: workers, calls, the journal's pen. Knows no file names and no command line.
 
     `choose` makes the pace, as `calibrate.chosen` does: a benchmark has others to compare.
-    `billing` hears of all events.
+    `billing` hears of all events; `code` calls the Python functions that the task names.
     """
 
     spec: TaskSpec
@@ -192,6 +207,7 @@ class Dispatch:
     calls: int | None = None
     choose: Callable[..., calibrate.Chosen] = calibrate.chosen
     billing: Billing | None = None
+    code: Code = field(default_factory=lambda: Code({}, 0.0))
 
     async def run(self, enrolment: Enrolment | None) -> Summary:
         """Serve all seeds that are left; ends by itself, or by a stop."""
@@ -225,6 +241,7 @@ class Dispatch:
         if self.calls is not None:
             dispatcher.most_calls = before.calls + self.calls
         transport = self.provider.connect()
+        dispatcher.several = self.spec.multi_turn
         dispatcher.timeline = Timeline(
             dispatcher.gate,
             clock,
@@ -279,6 +296,7 @@ class Dispatch:
             self.provider.simulated,
             self.around.chance,
             self.screen.say,
+            terms_of(spec, self.dialect, self.code, self.around.utc, self.screen.say),
         )
         self.journal.writers = 0
         timeline = dispatcher.timeline

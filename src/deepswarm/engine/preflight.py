@@ -102,7 +102,9 @@ async def _tiny_call(
     spec: TaskSpec, dialect: Dialect, url: str, transport: Transport, clock: Clock
 ) -> tuple[HttpReply | None, Check]:
     """Whether key, model and address are accepted; anything that the model says will do."""
-    call = call_of(spec)._replace(messages=(Message("user", "Answer with the word ok."),), max_tokens=TINY_TOKENS)
+    call = call_of(spec)._replace(
+        messages=(Message("user", "Answer with the word ok."),), max_tokens=TINY_TOKENS, tools=()
+    )
     began, reply = clock.monotonic(), None
     name = f"model {spec.worker_model}"
     try:

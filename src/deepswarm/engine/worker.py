@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deepswarm.core.asking import Change, changed, difference, possible
-from deepswarm.core.errors import CallError, DiskFull, Disposition
+from deepswarm.core.errors import CallError, DiskFull, Disposition, ReasoningOwed, Truncated
 from deepswarm.core.events import CallEnded, SeedEnded
 from deepswarm.core.jsontext import dumps
 from deepswarm.core.ledger import Story, record_of
@@ -16,15 +16,19 @@ from deepswarm.core.lessons import Lessons
 from deepswarm.core.prompt import TemplateProblem
 from deepswarm.core.records import Call, Outcome, Reply
 from deepswarm.core.retry import Decision, GiveUp, Retry, RetryPolicy, Tried, Wait, decide, decide_rejected
-from deepswarm.core.turns import Answer, Conversation, Reject, asked_again
+from deepswarm.core.turns import Answer, Conversation, Fail, Reject, Step, asked_again
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.dispatcher import NOTHING, Dispatcher, Finding, Lease
+from deepswarm.engine.talk import Going, Talk, Terms, Verdict
 from deepswarm.tasks import TaskType
 
 RECENTLY_S: Final = 60.0
 """An endpoint that served somebody so many seconds before a seed began to fail counts as one that serves."""
 SECOND_OPINION_S: Final = 1.0
 """Before a seed asks again after an answer that would pause the run, had another seed got it too."""
+
+_OF_WORKERS: Final = frozenset({"response_format", "tool_choice", "parallel_tool_calls", "stop"})
+"""Parameters of the task's own replies, which another role must not have."""
 
 OFTEN: Final = 3
 """Refusals for limits after which a seed lets new ones have their turns: it may be larger than any limit."""
@@ -42,6 +46,7 @@ class Job:
     simulated: bool
     chance: Callable[[], float]
     say: Callable[[str], None]
+    terms: Terms
 
 
 async def work(number: int, job: Job, dispatcher: Dispatcher, caller: Caller, most: int | None = None) -> None:
@@ -54,6 +59,7 @@ async def work(number: int, job: Job, dispatcher: Dispatcher, caller: Caller, mo
     try:
         while (lease := await dispatcher.exchange(number, finding)) is not None:
             finding = await serve(lease, job, dispatcher, caller)
+            job.terms.contract.ended(lease.row.number)
             served += 1
             if served == most:
                 await dispatcher.close(finding)
@@ -63,13 +69,23 @@ async def work(number: int, job: Job, dispatcher: Dispatcher, caller: Caller, mo
 
 
 async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) -> Finding:
-    """Bring one seed to its end: as many calls as it takes, one path for the first and the tenth."""
+    """Bring one seed to its end: as many calls as it takes, one path for the first and the tenth, of every turn."""
     try:
         conversation = job.task.open(lease.fields)
     except TemplateProblem as problem:
         dispatcher.unsent(lease)
         return _ended(lease, job, dispatcher, None, problem.label, str(problem))
-    call = job.lessons.first(job.call, conversation.messages)
+    talk: Talk | None = None
+    if job.terms.several:
+        talk = Talk(job.task, job.terms, dispatcher, lease.row.number, conversation)
+        first = await talk.begin(lease)
+        if not isinstance(first, Going):
+            dispatcher.unsent(lease)
+            talk.unsent(lease)
+            return _concluded(lease, job, dispatcher, talk, first, job.call)
+        call, lease = _next_call(first, job, lease)
+    else:
+        call = job.lessons.first(job.call, conversation.messages)
     health = dispatcher.health
     tried: Tried | None = None
     failing_since = math.inf
@@ -80,28 +96,48 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         ended, result, call_s = called.ended, called.result, called.seconds
         outages = health.outages
         dispatcher.heard(lease, called)
+        step: Step | Verdict | None = None
         if isinstance(result, Reply):
-            step = job.task.step(conversation, result)
-            if isinstance(step, Answer):
-                return _answered(lease, job, dispatcher, ended, result, step, call)
+            if talk is None:
+                step = job.task.step(conversation, result)
+                if isinstance(step, Answer):
+                    return _answered(lease, job, dispatcher, ended, result, step, call)
+                if not isinstance(step, Reject):
+                    talk = Talk(job.task, job.terms, dispatcher, lease.row.number, conversation)
+            if talk is not None:
+                step = await talk.heard(result, ended, call_s)
+        elif isinstance(result, Truncated) and (talk is not None or job.terms.continues):
+            talk = talk or Talk(job.task, job.terms, dispatcher, lease.row.number, conversation)
+            step = await talk.cut(result, ended, call_s)
+        elif isinstance(result, ReasoningOwed) and talk is not None:
+            step = talk.owed(ended)
+        if isinstance(step, Going) and talk is not None:
+            call, lease = _next_call(step, job, lease)
+            tried, failing_since = None, math.inf
+            current = await dispatcher.onward(lease, talk.taken())
+            continue
+        if isinstance(step, Answer | Fail) and talk is not None:
+            return _concluded(lease, job, dispatcher, talk, step, call)
+        if isinstance(result, Reply) and isinstance(step, Reject):
             tried = Tried(changes=possible(call)) if tried is None else tried
             ended = ended._replace(label=step.label, detail=step.reason)
             if isinstance(decide_rejected(tried, job.policy, call_s=call_s), GiveUp):
-                return _ended(lease, job, dispatcher, ended, step.label, step.reason, Outcome.REJECTED)
-            call = _told(call, conversation, result, step)
+                return _ended(lease, job, dispatcher, ended, step.label, step.reason, Outcome.REJECTED, talk)
+            call = _told(call, conversation, result, step, talk)
             tried = tried.after_rejection(call_s)
-            probe = await dispatcher.wait(ended, 0.0)
+            probe = await dispatcher.wait(ended if talk is None else talk.rejected(ended), 0.0)
             current = await dispatcher.again(lease, tried.attempts + 1, probe=probe)
             continue
+        if isinstance(result, Reply):
+            raise TypeError(f"the task type gave {step!r}, which is no step")
         failing_since = min(failing_since, ended.at)
         tried = Tried(changes=possible(call)) if tried is None else tried
         alike = health.alike if health.served_at >= failing_since - RECENTLY_S else None
         decision = decide(result, tried, job.policy, job.chance, call_s=call_s, alike=alike)
         charged = health.charged(result)
         if isinstance(decision, GiveUp) and charged:
-            return _ended(
-                lease, job, dispatcher, ended, decision.label or result.label, _reason(decision, result, tried)
-            )
+            label, reason = decision.label or result.label, _reason(decision, result, tried)
+            return _ended(lease, job, dispatcher, ended, label, reason, Outcome.FAILED, talk)
         call = _asked(call, decision, result, job)
         often = tried.waits >= OFTEN
         probe = await dispatcher.wait(ended, _seconds(decision, result, dispatcher), often=often)
@@ -142,9 +178,33 @@ def _reason(decision: GiveUp, error: CallError, tried: Tried) -> str:
     return str(error)
 
 
-def _told(call: Call, conversation: Conversation, reply: Reply, reject: Reject) -> Call:
+def _told(call: Call, conversation: Conversation, reply: Reply, reject: Reject, talk: Talk | None) -> Call:
     """The same call, in a conversation that goes on with what was wrong."""
+    if talk is not None:
+        return call._replace(messages=talk.again(reject))
     return call._replace(messages=asked_again(conversation, reply.text, reject))
+
+
+def _next_call(going: Going, job: Job, lease: Lease) -> tuple[Call, Lease]:
+    """The next call of a conversation, and the lease for it: its turn, its tier and the size of its prompt."""
+    call = job.lessons.first(job.call, going.messages)
+    if going.plain:
+        params = {name: value for name, value in call.params.items() if name not in _OF_WORKERS}
+        call = call._replace(tools=(), params=params)
+    extra = sum(len(message.content) for message in going.messages)
+    return call, lease._replace(turn=going.turn, tier=going.tier, extra=extra)
+
+
+def _concluded(
+    lease: Lease, job: Job, dispatcher: Dispatcher, talk: Talk, step: Answer | Reject | Fail, call: Call
+) -> Finding:
+    """A conversation that has ended: with its answer, or without one."""
+    if isinstance(step, Answer):
+        otherwise = difference(job.call._replace(tools=()), call._replace(tools=()))
+        reason = dumps(otherwise).decode() if otherwise else ""
+        return _finding(lease, job, dispatcher, talk.ended, talk.answer(step), Outcome.DONE, "ok", reason, talk)
+    outcome = Outcome.FAILED if isinstance(step, Fail) else Outcome.REJECTED
+    return _finding(lease, job, dispatcher, talk.ended, None, outcome, step.label, step.reason, talk)
 
 
 def _answered(
@@ -165,8 +225,11 @@ def _ended(
     label: str,
     reason: str,
     outcome: Outcome = Outcome.FAILED,
+    talk: Talk | None = None,
 ) -> Finding:
-    return _finding(lease, job, dispatcher, ended, None, outcome, label, reason)
+    if talk is not None and ended is not None:
+        talk.given_up(ended, rejected=outcome is Outcome.REJECTED)
+    return _finding(lease, job, dispatcher, ended, None, outcome, label, reason, talk)
 
 
 def _finding(
@@ -178,6 +241,7 @@ def _finding(
     outcome: Outcome,
     label: str,
     reason: str,
+    talk: Talk | None = None,
 ) -> Finding:
     """The seed's end, as events and as a record; it ends with its call, in the same moment."""
     utc, at = dispatcher.clock.now() if ended is None else (ended.utc, ended.at)
@@ -186,7 +250,7 @@ def _finding(
         utc,
         at,
         row.number,
-        lease.call if ended is not None else 0,
+        ended.call if ended is not None else 0,
         outcome,
         label,
         reason,
@@ -195,7 +259,10 @@ def _finding(
         lease.payload,
     )
     started_utc = utc - (at - lease.started)
-    story = Story(row.key, seed_ended, ended, started_utc, job.call.model, job.fingerprint, job.simulated)
+    notes = () if talk is None else tuple(talk.notes)
+    story = Story(row.key, seed_ended, ended, started_utc, job.call.model, job.fingerprint, job.simulated, notes)
+    if talk is not None:
+        return Finding((*talk.taken(), seed_ended), record_of(story, reply, None), lease.payload)
     if ended is None:
         # The intent that was written for this seed never left.
         unsent = CallEnded(utc, at, lease.call, row.number, "unsent", reason)

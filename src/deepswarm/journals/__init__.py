@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from deepswarm.core.errors import DiskFull
-from deepswarm.core.events import CallStarted, Event
+from deepswarm.core.events import CallEnded, CallStarted, Event, TurnNoted
 from deepswarm.core.ledger import Story
 from deepswarm.core.records import Incoming, Outcome, SeedRow, Totals
 
@@ -102,6 +102,12 @@ class Journal(Protocol):
 
     def stories(self, outcomes: frozenset[Outcome], after: int = 0) -> Iterator[tuple[int, Story]]:
         """Ended seeds in the order of their ends, each with its event number."""
+
+    def turns(self, seed: int) -> tuple[tuple[TurnNoted, ...], CallEnded | None]:
+        """The notes of the conversation that a seed goes on with, and the call that brought its last reply.
+
+        None when it begins: nothing was noted, or the seed was reopened (other than by a retry of a failed one) since.
+        """
 
     def note(self, name: str, value: str) -> None:
         """Remember a small text under a name (source stamp, watermarks); durable with the next append."""

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from deepswarm.core.errors import DiskFull
-from deepswarm.core.events import CallEnded, CallStarted, Event, RunStarted, SeedEnded, SeedReopened
+from deepswarm.core.events import CallEnded, CallStarted, Event, RunStarted, SeedEnded, SeedReopened, TurnNoted
 from deepswarm.core.identity import content_key
 from deepswarm.core.ledger import Ledger, Story, fold
 from deepswarm.core.records import STATE_OF, Incoming, Outcome, SeedRow, SeedState, Totals
+from deepswarm.core.transcript import OPENED, latest, transcript_of
 from deepswarm.journals import Enrolment
 
 NAMED = 100
@@ -36,6 +37,7 @@ class MemoryJournal:
         self._ledger = Ledger()
         self._seeds: dict[str, _Known] = {}
         self._notes: dict[str, str] = {}
+        self._turns: dict[int, list[TurnNoted]] = {}
         self._selected: int | None = None
 
     def __repr__(self) -> str:
@@ -150,6 +152,13 @@ class MemoryJournal:
     def _add(self, events: Sequence[Event]) -> None:
         self.events.extend(events)
         fold(events, self._ledger)
+        for event in events:
+            if isinstance(event, TurnNoted):
+                if event.kind == OPENED:
+                    self._turns[event.seed] = []
+                self._turns.setdefault(event.seed, []).append(event)
+            elif isinstance(event, SeedReopened) and not (event.was is Outcome.FAILED and event.why == "retry"):
+                self._turns.pop(event.seed, None)
 
     async def keep(self) -> None:
         """See `Journal.keep`."""
@@ -172,8 +181,11 @@ class MemoryJournal:
                 newest[event.seed] = number
             elif isinstance(event, SeedReopened):
                 newest.pop(event.seed, None)
+        notes: dict[int, list[TurnNoted]] = {}
         session: RunStarted | None = None
         for number, event in enumerate(self.events, 1):
+            if isinstance(event, TurnNoted):
+                notes.setdefault(event.seed, []).append(event)
             if isinstance(event, RunStarted):
                 session = event
             if not isinstance(event, SeedEnded) or newest.get(event.seed) != number or session is None:
@@ -189,8 +201,16 @@ class MemoryJournal:
                     model,
                     session.fingerprint,
                     session.simulated,
+                    tuple(latest(notes.get(event.seed, ()))),
                 )
                 yield number, story
+
+    def turns(self, seed: int) -> tuple[tuple[TurnNoted, ...], CallEnded | None]:
+        """See `Journal.turns`."""
+        notes = tuple(self._turns.get(seed, ()))
+        call = transcript_of(notes).call
+        ended = next((e for e in self.events if isinstance(e, CallEnded) and e.call == call), None) if call else None
+        return notes, ended
 
     def note(self, name: str, value: str) -> None:
         """See `Journal.note`."""

@@ -30,9 +30,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from deepswarm.core.errors import DiskFull, JournalError
-from deepswarm.core.events import FORMAT, CallStarted, Event, SeedReopened
+from deepswarm.core.events import FORMAT, CallEnded, CallStarted, Event, SeedReopened, TurnNoted
 from deepswarm.core.ledger import Story, counted
 from deepswarm.core.records import STATE_OF, Incoming, Outcome, SeedRow, SeedState, Totals
+from deepswarm.core.transcript import transcript_of
 from deepswarm.journals import Enrolment
 from deepswarm.journals.sqlite_enrolment import OUTCOME, Changed, accept, enrol
 from deepswarm.journals.sqlite_file import (
@@ -44,11 +45,17 @@ from deepswarm.journals.sqlite_file import (
     inflate,
     transaction,
 )
-from deepswarm.journals.sqlite_rows import Rows, history, insert, replay, stories
+from deepswarm.journals.sqlite_rows import Rows, call_ended, history, insert, replay, stories, turns
 
 FILE: Final = "journal.sqlite"
 GATHER_S: Final = 0.015
 """Most seconds that a commit waits for company; with the commit itself, results are durable well within 50 ms."""
+
+_OPENED: Final = "SELECT max(event) FROM turns_noted WHERE seed = ? AND kind = 'opened'"
+_BEGUN_ANEW: Final = """
+    SELECT max(r.event) FROM seeds_reopened AS r JOIN events AS e USING (event)
+    WHERE r.seed = ? AND (json_extract(e.data, '$.was') <> 'failed' OR json_extract(e.data, '$.why') <> 'retry')"""
+"""When a seed was last reopened so that its conversation begins anew: all but those that failed go on."""
 
 _datasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
@@ -310,6 +317,19 @@ class SqliteJournal:
         """See `Journal.stories`."""
         with explained(self.path):
             yield from stories(self._db, outcomes, after)
+
+    def turns(self, seed: int) -> tuple[tuple[TurnNoted, ...], CallEnded | None]:
+        """See `Journal.turns`."""
+        with explained(self.path):
+            notes = turns(self._reader, seed, 1 << 62)
+            if not notes:
+                return (), None
+            begun = self._reader.execute(_BEGUN_ANEW, (seed,)).fetchone()[0]
+            first = self._reader.execute(_OPENED, (seed,)).fetchone()[0]
+            if begun is not None and begun > first:
+                return (), None
+            call = transcript_of(notes).call
+            return notes, call_ended(self._reader, call) if call else None
 
     # --- small things --------------------------------------------------------------------------------------------
 

@@ -60,6 +60,12 @@ CREATE TABLE inbox (id INTEGER PRIMARY KEY, utc REAL, by TEXT, command TEXT, tak
 CREATE TABLE reservations (call INTEGER PRIMARY KEY, account TEXT, tokens INTEGER, cost TEXT, until REAL);
 CREATE TABLE endpoints (endpoint INTEGER PRIMARY KEY, base TEXT, model TEXT, account TEXT, tier INTEGER);
 """
+_TURNS: Final = """
+CREATE TABLE IF NOT EXISTS turns_noted (
+    event INTEGER PRIMARY KEY, utc REAL, at REAL, call INTEGER, seed INTEGER, turn INTEGER, kind TEXT, data BLOB);
+CREATE INDEX IF NOT EXISTS turns_noted_seed ON turns_noted (seed, event);
+"""
+"""What journals before format 4 do not have; added when one of them is taken up."""
 _PRAGMAS: Final = (
     "journal_mode = WAL",
     "synchronous = NORMAL",
@@ -107,7 +113,15 @@ def _prepare(db: sqlite3.Connection) -> None:
     if not _tables(db):
         totals = json.dumps(asdict(Totals()))
         rows = f"INSERT INTO meta VALUES ('format', '{FORMAT}'); INSERT INTO totals VALUES (1, '{totals}', 1);"
-        db.executescript(f"BEGIN; {_SCHEMA} {rows} COMMIT;")
+        db.executescript(f"BEGIN; {_SCHEMA} {_TURNS} {rows} COMMIT;")
+    elif "meta" in _tables(db) and not has_turns(db):
+        raised = f"UPDATE meta SET value = '{FORMAT}' WHERE name = 'format' AND value + 0 < {FORMAT};"
+        db.executescript(f"BEGIN; {_TURNS} {raised} COMMIT;")
+
+
+def has_turns(db: sqlite3.Connection) -> bool:
+    """Whether the journal can hold conversations: one that is only read may be older than that."""
+    return "turns_noted" in _tables(db)
 
 
 def _tables(db: sqlite3.Connection) -> set[str]:

@@ -29,9 +29,12 @@ from deepswarm.core.events import (
     SeedEnded,
     SeedReopened,
     SeedsChanged,
+    TurnNoted,
 )
 from deepswarm.core.ledger import Story
 from deepswarm.core.records import STATE_OF, Outcome, SeedState, Usage
+from deepswarm.core.transcript import latest
+from deepswarm.journals.sqlite_file import has_turns
 
 CHUNK: Final = 64
 """Most rows of one statement."""
@@ -72,6 +75,7 @@ class Rows:
         self._started: list[Any] = []
         self._ended: list[Any] = []
         self._outcomes: list[Any] = []
+        self._turns: list[Any] = []
         self._rare: list[Any] = []
         self._reopened: list[Any] = []
         self._sessions: list[Any] = []
@@ -94,6 +98,9 @@ class Rows:
                 self._outcomes += (number, utc, at, seed, call, str(outcome), label, reason, attempts, started)
                 self._outcomes += (bytearray(payload), self.session)
                 self._states[seed] = STATE_OF[outcome]
+            elif isinstance(event, TurnNoted):
+                *known, data = event
+                self._turns += (number, *known, bytearray(data))
             else:
                 self._add_rare(number, event, json.dumps(asdict(event)))
 
@@ -113,6 +120,7 @@ class Rows:
         insert(db, "calls_started", 9, self._started)
         insert(db, "calls_ended", 17, self._ended)
         insert(db, "seeds_ended", 12, self._outcomes)
+        insert(db, "turns_noted", 8, self._turns)
         insert(db, "events", 3, self._rare)
         insert(db, "seeds_reopened", 2, self._reopened)
         insert(db, "sessions", 7, self._sessions)
@@ -156,6 +164,8 @@ def replay(db: sqlite3.Connection, after: int) -> Iterator[Event]:
         ((row[0], _seed_ended(row[1:])) for row in rows("seeds_ended")),
         ((row[0], _rare(row[1], row[2])) for row in rows("events")),
     ]
+    if has_turns(db):
+        streams.append((row[0], TurnNoted(*row[1:])) for row in rows("turns_noted"))
     yield from (event for _, event in heapq.merge(*streams, key=lambda pair: pair[0]))
 
 
@@ -168,6 +178,8 @@ def history(db: sqlite3.Connection, seed: int) -> list[Event]:
     found: list[tuple[int, Event]] = [(row[0], CallStarted(*row[1:])) for row in rows("calls_started")]
     found += [(row[0], _call_ended(row)) for row in rows("calls_ended")]
     found += [(row[0], _seed_ended(row[1:])) for row in rows("seeds_ended")]
+    if has_turns(db):
+        found += [(row[0], TurnNoted(*row[1:])) for row in rows("turns_noted")]
     reopened = "SELECT e.event, e.kind, e.data FROM seeds_reopened AS r JOIN events AS e USING (event) WHERE r.seed = ?"
     found += [(event, _rare(kind, data)) for event, kind, data in db.execute(reopened, (seed,))]
     return [event for _, event in sorted(found, key=lambda pair: pair[0])]
@@ -185,11 +197,25 @@ def stories(db: sqlite3.Connection, outcomes: frozenset[Outcome], after: int) ->
             WHERE e.event > ? AND s.state IN ({states}) AND NOT EXISTS (
                 SELECT 1 FROM seeds_reopened AS r WHERE r.seed = e.seed AND r.event > e.event)
             ORDER BY e.event"""
+    noted = has_turns(db) and db.execute("SELECT 1 FROM turns_noted LIMIT 1").fetchone() is not None
     for event, key, model, fingerprint, simulated, *rest in db.execute(query, (after,)):
         ended = _seed_ended(rest[:width])
         call = _call_ended(rest[width:]) if rest[width] is not None else None
         started_utc = ended.utc - (ended.at - ended.started)
-        yield event, Story(key, ended, call, started_utc, model, fingerprint, bool(simulated))
+        notes = turns(db, ended.seed, event) if noted else ()
+        yield event, Story(key, ended, call, started_utc, model, fingerprint, bool(simulated), notes)
+
+
+def turns(db: sqlite3.Connection, seed: int, before: int) -> tuple[TurnNoted, ...]:
+    """The notes of a seed's newest conversation, as far as they were written before that event."""
+    rows = db.execute("SELECT * FROM turns_noted WHERE seed = ? AND event < ? ORDER BY event", (seed, before))
+    return tuple(latest([TurnNoted(*row[1:]) for row in rows]))
+
+
+def call_ended(db: sqlite3.Connection, call: int) -> CallEnded | None:
+    """The end of a call; None when it has none."""
+    row = db.execute("SELECT * FROM calls_ended WHERE call = ?", (call,)).fetchone()
+    return None if row is None else _call_ended(row)
 
 
 def _call_ended(row: Sequence[Any]) -> CallEnded:

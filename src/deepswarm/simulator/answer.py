@@ -22,6 +22,14 @@ class UsageForm(StrEnum):
     ZERO = "zero"
 
 
+class ToolUse(NamedTuple):
+    """A call of a tool: its id, its name, and its arguments as JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
 class Answer(NamedTuple):
     """One answer. A text's tokens were drawn, JSON counts four characters for one.
 
@@ -35,6 +43,7 @@ class Answer(NamedTuple):
         refusal: What the field for refusals says; empty leaves it out.
         absent: Fields of the reply that are left out: of content and finish_reason.
         usage: How the tokens are reported.
+        calls: Tools that it calls.
         usage_late: Whether a streamed answer reports its usage at the end although nobody asked for it.
     """
 
@@ -48,3 +57,4 @@ class Answer(NamedTuple):
     absent: frozenset[str] = frozenset()
     usage: UsageForm = UsageForm.USUAL
     usage_late: bool = False
+    calls: tuple[ToolUse, ...] = ()

@@ -31,6 +31,13 @@ class Form(Enum):
     MESSAGES = "messages"
 
 
+class Tool(NamedTuple):
+    """A tool that a request offers: its name, and the JSON Schema of its arguments."""
+
+    name: str
+    parameters: Mapping[str, Any]
+
+
 class Asked(NamedTuple):
     """A request that can be answered.
 
@@ -78,6 +85,22 @@ class Asked(NamedTuple):
     def said(self) -> list[Message]:
         """The same as texts, for what reads them."""
         return [Message(message["role"], _text_in(message.get("content"))) for message in self.messages]
+
+    @property
+    def turns(self) -> int:
+        """How often the model has spoken already."""
+        return sum(message["role"] == "assistant" for message in self.messages)
+
+    @property
+    def tool(self) -> Tool | None:
+        """The tool that is called next: each of those offered in its turn, when the user has just spoken."""
+        offered = self.body.get("tools")
+        if not isinstance(offered, list) or not offered or not _is_spoken(self.messages[-1]):
+            return None
+        tool = offered[self.turns % len(offered)]
+        tool = tool.get("function", tool) if isinstance(tool, dict) else {}
+        parameters = tool.get("parameters", tool.get("input_schema"))
+        return Tool(str(tool.get("name", "")), parameters if isinstance(parameters, dict) else {"type": "object"})
 
     @property
     def include_usage(self) -> bool:
@@ -133,6 +156,14 @@ def read_asked(request: HttpRequest) -> Asked:
         _key_in(request.headers),
         value,
     )
+
+
+def _is_spoken(message: Mapping[str, Any]) -> bool:
+    """Whether a message is the user's own words, not a tool's answer."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    results = any(isinstance(part, dict) and part.get("type") == "tool_result" for part in parts)
+    return message["role"] == "user" and not results and not _text_in(content).startswith("<tool_response>")
 
 
 def _text_of(message: Any) -> str:

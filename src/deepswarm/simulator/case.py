@@ -8,10 +8,10 @@ from typing import Final, NamedTuple, TypeAlias
 
 from deepswarm.core.records import HttpReply, Message
 from deepswarm.simulator import bodies, completions, messages
-from deepswarm.simulator.answer import Answer
+from deepswarm.simulator.answer import Answer, ToolUse
 from deepswarm.simulator.asked import Asked, Form
 from deepswarm.simulator.draws import Draws
-from deepswarm.simulator.law import Law, ReplyKind
+from deepswarm.simulator.law import Law, ReplyKind, ReplyLaw
 from deepswarm.simulator.play import Drip, End, Play, Scene, whole
 from deepswarm.simulator.replies import json_reply, text_reply, with_defect
 from deepswarm.simulator.script import Script
@@ -90,6 +90,8 @@ class Case:
         """
         law, asked = self.law, self.asked
         share = law.stream.reasoning
+        if (called := self._call()) is not None:
+            return called
         if self.writer is not None:
             text = self.writer(asked.said, asked.mark)
             if law.reply.kind is ReplyKind.JSON:
@@ -110,6 +112,19 @@ class Case:
         if not thought or not asked.thinking:
             return Answer(asked.model, text, tokens)
         return self._thoughtful(text, tokens, thought)
+
+    def _call(self) -> Answer | None:
+        """A call of one of the tools that are offered, each in its turn, when the user has just spoken; else None."""
+        asked = self.asked
+        tool = asked.tool
+        if tool is None:
+            return None
+        arguments = json_reply(tool.parameters, ReplyLaw(), asked.mark, self.draws)
+        tokens = max(1, len(arguments) // 4)
+        thought = round(tokens * self.law.stream.reasoning) if asked.thinking else 0
+        use = ToolUse(f"call_{self.request_id[4:12]}_{asked.turns}", tool.name, arguments)
+        reasoning = self.think(thought) if thought else ""
+        return Answer(asked.model, "", tokens + thought, reasoning, thought, "tool_calls", calls=(use,))
 
     def _thoughtful(self, text: str, tokens: int, thought: int) -> Answer:
         room = self.asked.max_tokens

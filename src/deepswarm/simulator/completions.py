@@ -56,7 +56,16 @@ def _message(answer: Answer) -> dict[str, Any]:
         message["reasoning_content"] = answer.reasoning
     if answer.refusal:
         message["refusal"] = answer.refusal
+    if answer.calls:
+        message["tool_calls"] = _calls(answer)
     return message
+
+
+def _calls(answer: Answer) -> list[dict[str, Any]]:
+    return [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in answer.calls
+    ]
 
 
 def usage(answer: Answer, tokens_in: int, cached: int, tokens_out: int | None = None) -> dict[str, Any] | None:
@@ -90,6 +99,9 @@ def script(answer: Answer, asked: Asked, request_id: str, cached: int, law: Stre
     lines = made.lines("reasoning_content", answer.reasoning, 0, answer.reasoning_tokens)
     lines += made.lines("content", answer.text or "", answer.reasoning_tokens, answer.tokens)
     lines += made.lines("refusal", answer.refusal, answer.reasoning_tokens, answer.tokens)
+    for index, call in enumerate(_calls(answer)):
+        delta = jsontext.dumps({"tool_calls": [{"index": index, **call}]})
+        lines.append(Line(answer.reasoning_tokens, made.chunk(delta, answer.tokens)))
     return Script(
         made.chunk(b'{"role":"assistant","content":""}', 0),
         lines,

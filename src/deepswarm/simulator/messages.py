@@ -10,13 +10,13 @@ from typing import Any, Final
 from deepswarm.core import jsontext
 from deepswarm.core.records import HttpReply
 from deepswarm.simulator import bodies
-from deepswarm.simulator.answer import Answer, UsageForm
+from deepswarm.simulator.answer import Answer, ToolUse, UsageForm
 from deepswarm.simulator.asked import Asked
 from deepswarm.simulator.law import StreamLaw
 from deepswarm.simulator.script import Line, Script, lines_of
 
 KEEP_ALIVE: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
-_REASONS: Final = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
+_REASONS: Final = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens", "content_filter": "refusal"}
 """Finish reasons that have another name here; the others go through as they are."""
 _SIGNATURE: Final = "c2ltdWxhdGVk"
 
@@ -28,6 +28,7 @@ def whole(answer: Answer, asked: Asked, request_id: str, cached: int) -> HttpRep
         blocks.append({"type": "thinking", "thinking": answer.reasoning, "signature": _SIGNATURE})
     if answer.text or (answer.text is not None and not answer.reasoning):
         blocks.append({"type": "text", "text": answer.text})
+    blocks += [_used(call, jsontext.loads(call.arguments)) for call in answer.calls]
     message = _message(answer, request_id)
     message["content"] = None if "content" in answer.absent else blocks
     if "finish_reason" not in answer.absent:
@@ -49,6 +50,13 @@ def script(answer: Answer, asked: Asked, request_id: str, cached: int, law: Stre
         lines += _block(
             len(lines) and 1, "text", answer.text, (answer.reasoning_tokens, answer.tokens), law.chunk_tokens
         )
+    for call in answer.calls:
+        index = len(lines) and 1 + sum(bool(text) for text in (answer.reasoning, answer.text))
+        opened = event({"type": "content_block_start", "index": index, "content_block": _used(call, {})})
+        delta = {"type": "input_json_delta", "partial_json": call.arguments}
+        piece = event({"type": "content_block_delta", "index": index, "delta": delta})
+        closed = event({"type": "content_block_stop", "index": index})
+        lines.append(Line(answer.reasoning_tokens, opened + piece + closed))
     end: dict[str, Any] = {"type": "message_delta", "delta": {"stop_sequence": None}}
     if "finish_reason" not in answer.absent:
         end["delta"]["stop_reason"] = _reason(answer)
@@ -57,6 +65,10 @@ def script(answer: Answer, asked: Asked, request_id: str, cached: int, law: Stre
     return Script(
         event({"type": "message_start", "message": start}), lines, event(end), b"", event({"type": "message_stop"})
     )
+
+
+def _used(call: ToolUse, given: Any) -> dict[str, Any]:
+    return {"type": "tool_use", "id": call.id, "name": call.name, "input": given}
 
 
 def event(value: dict[str, Any]) -> bytes:

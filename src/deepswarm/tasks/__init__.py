@@ -2,6 +2,7 @@
 
     prompts.py     the messages of a seed, which all types put together alike
     reading.py     the JSON in a reply, which several types read
+    conversing.py  conversations of several turns around any type; with tools.py, and hearing.py for what a step needs
     one file per type
 
 A task type is a pure object; it sees no clock, no network, no file. To add one, write one file, list it in TABLE and
@@ -16,6 +17,7 @@ from typing import Final, Protocol
 from deepswarm.core.records import Json, Message, Reply
 from deepswarm.core.spec import TaskSpec
 from deepswarm.core.turns import Conversation, Step
+from deepswarm.core.typekeys import MADE_UP
 
 TABLE: Final = {
     "generation": "deepswarm.tasks.generation:Generation",
@@ -45,7 +47,7 @@ class TaskType(Protocol):
         """
 
     def step(self, conversation: Conversation, reply: Reply) -> Step:
-        """What a reply amounts to: `Answer`, whose text is `extract(reply.text)`, or `Reject`."""
+        """What a reply amounts to: `Answer`, whose text is `extract(reply.text)`, `Reject`, or what is needed next."""
 
     def extract(self, text: str) -> str:
         """The answer in the text of a reply that `step` accepted: what the record shows.
@@ -60,6 +62,14 @@ class TaskType(Protocol):
         """
 
 
+def writes_itself(spec: TaskSpec) -> bool:
+    """Whether rehearsals take the type's own made-up answers, since the law's would not be accepted or never end."""
+    if spec.task_type not in MADE_UP or spec.complete_when is not None:
+        return True
+    simulated_user = spec.follow_up is not None and spec.follow_up.simulated_user is not None
+    return simulated_user or any(response.model is not None for response in spec.tool_responses.values())
+
+
 def made(spec: TaskSpec) -> TaskType:
     """The task's type, with its templates read.
 
@@ -70,4 +80,8 @@ def made(spec: TaskSpec) -> TaskType:
     from deepswarm.doors import find
 
     kind: TaskType = find("task type", spec.task_type, TABLE)(spec)
+    if spec.multi_turn:
+        from deepswarm.tasks.conversing import Conversing
+
+        return Conversing(kind, spec)
     return kind

@@ -13,11 +13,12 @@ from deepswarm.core import jsontext
 from deepswarm.core.identity import content_of, given_id
 from deepswarm.core.records import Incoming, Json, Record, SeedRow
 from deepswarm.core.spec import TaskSpec
-from deepswarm.core.typekeys import MADE_UP
+from deepswarm.core.turnkeys import functions_in
 from deepswarm.dialects import openai_chat
 from deepswarm.engine.account import Account
 from deepswarm.engine.answers import Answers
 from deepswarm.engine.clock import virtual_clock
+from deepswarm.engine.code import code_of
 from deepswarm.engine.output import FAILED, RESULTS, ResultFiles
 from deepswarm.engine.pipeline import Dispatch, Provider, Surroundings
 from deepswarm.journals import Journal
@@ -27,7 +28,7 @@ from deepswarm.report.summary import Summary
 from deepswarm.simulator import virtual_time
 from deepswarm.simulator.law import Law
 from deepswarm.simulator.provider import SimulatedProvider
-from deepswarm.tasks import made
+from deepswarm.tasks import made, writes_itself
 from deepswarm.transports.simulated import SimulatedTransport
 
 START_UTC = 1_800_000_000.0
@@ -121,7 +122,7 @@ def rehearse(
     if kind.schema is not None:
         law = law.with_schema(kind.schema)
     journal = MemoryJournal() if journal is None else journal
-    writer = None if spec.task_type in MADE_UP else kind.rehearse
+    writer = kind.rehearse if writes_itself(spec) else None
     provider = SimulatedProvider(law, writer=writer) if provider is None else provider
     provider.law = law
     screen, seed_list = SilentScreen(), SeedList(seeds)
@@ -143,6 +144,7 @@ def rehearse(
             virtual_time.run,
             "run",
         ),
+        code=code_of(functions_in(keys), Path(), spec.code_timeout),
     )
     summary = virtual_time.run(dispatch.run(enrolment))
     output.close()

@@ -76,6 +76,7 @@ def check_any_reply(kind: TaskType, seed: Mapping[str, Json], text: str) -> None
     if isinstance(step, Answer):
         assert step.text == kind.extract(text)
     else:
+        assert isinstance(step, Reject)
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", step.label)
         assert step.reason.strip()
         assert len(step.reason) < 3000
