@@ -12,13 +12,14 @@ from typing import Any
 from deepswarm.core import jsontext
 from deepswarm.core.identity import content_of, given_id
 from deepswarm.core.records import Incoming, Json, Record, SeedRow
-from deepswarm.core.spec import TaskSpec
+from deepswarm.core.spec import AUTO, TaskSpec
 from deepswarm.core.turnkeys import functions_in
 from deepswarm.dialects import openai_chat
 from deepswarm.engine.account import Account
 from deepswarm.engine.answers import Answers
 from deepswarm.engine.clock import virtual_clock
 from deepswarm.engine.code import code_of
+from deepswarm.engine.opening import dialect_of
 from deepswarm.engine.output import FAILED, RESULTS, ResultFiles
 from deepswarm.engine.pipeline import Dispatch, Provider, Surroundings
 from deepswarm.journals import Journal
@@ -103,6 +104,7 @@ def rehearse(
     provider: SimulatedProvider | None = None,
     chance_seed: int = 1,
     account: Account | None = None,
+    calls: int | None = None,
     **keys: Any,
 ) -> Rehearsal:
     """Run a task over seeds in virtual time.
@@ -115,6 +117,7 @@ def rehearse(
         provider: To go on with an earlier provider and its ledger; then `law` becomes its law.
         chance_seed: For back-off and jitter.
         account: What is remembered, and shared with other runs.
+        calls: At most so many, then the run stops, resumable.
         **keys: Of the task file.
     """
     spec = TaskSpec.model_validate({"prompt_template": "{{prompt}}", "worker_model": "mock", "stagger": 0.0, **keys})
@@ -125,16 +128,17 @@ def rehearse(
     writer = kind.rehearse if writes_itself(spec) else None
     provider = SimulatedProvider(law, writer=writer) if provider is None else provider
     provider.law = law
+    dialect = dialect_of(spec) if spec.worker_dialect != AUTO else openai_chat
     screen, seed_list = SilentScreen(), SeedList(seeds)
     enrolment = journal.enrol(seed_list.incoming(), None)
-    output = ResultFiles(folder, _as_journal(journal), Answers(openai_chat, kind), spec.checkpoint_every)
+    output = ResultFiles(folder, _as_journal(journal), Answers(dialect, kind), spec.checkpoint_every)
     dispatch = Dispatch(
         spec,
         kind,
         _as_journal(journal),
         seed_list,
         output,
-        openai_chat,
+        dialect,
         Provider(lambda: SimulatedTransport(provider), simulated=True, account=account),
         screen,
         Surroundings(
@@ -144,6 +148,7 @@ def rehearse(
             virtual_time.run,
             "run",
         ),
+        calls=calls,
         code=code_of(functions_in(keys), Path(), spec.code_timeout),
     )
     summary = virtual_time.run(dispatch.run(enrolment))
