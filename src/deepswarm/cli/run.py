@@ -36,6 +36,7 @@ NOTICE = """\
 @click.option(
     "--no-memory", is_flag=True, help="Neither use nor keep what runs learn of limits; share none with others."
 )
+@click.option("--no-code", is_flag=True, help="Refuse a task that names Python code of its own.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the end.")
 def command(
     task_argument: str | None,
@@ -51,6 +52,7 @@ def command(
     proxy: str | None,
     ca_file: str | None,
     no_memory: bool,
+    no_code: bool,
     quiet: bool,
 ) -> int:
     """Ask an API about every seed. The same command again resumes; nothing that has an answer is asked again."""
@@ -61,6 +63,8 @@ def command(
     from deepswarm.taskfile import load, resolve
 
     task = load(Path(task_option or task_argument or "task.yaml"), overrides)
+    if no_code:
+        refuse_code(task)
     path = resolve(task, task.spec.output_dir)
     folder = RunFolder(simulated(path) if simulate else path)
     if virtual_time and not simulate:
@@ -76,6 +80,26 @@ def command(
     summary = run(task, folder, wishes, provider, screen, surroundings(_resume_command(), virtual=virtual_time))
     _end_with(summary.text())
     return summary.exit_code
+
+
+def refuse_code(task: TaskFile) -> None:
+    """Make sure that the task names no code of its own.
+
+    Raises:
+        TaskFileError: If it does; names all of it.
+    """
+    from deepswarm.core.errors import Problem, TaskFileError
+    from deepswarm.core.flaws import named_at
+    from deepswarm.core.usercode import uses_code
+    from deepswarm.engine.opening import as_dict
+
+    hint = "look at the file, and leave --no-code out if you trust it; or take the key out"
+    found = [
+        Problem(f"{named_at(path)} runs Python code ({code}), which --no-code refuses", str(task.path), hint=hint)
+        for path, code in uses_code(as_dict(task.spec))
+    ]
+    if found:
+        raise TaskFileError(found)
 
 
 def _end_with(text: str) -> None:
