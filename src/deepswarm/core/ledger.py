@@ -183,17 +183,16 @@ def record_of(story: Story, reply: Reply | None, seed: Json) -> Record:
 def _conversation(told: Transcript) -> dict[str, Json]:
     """What a record shows of a conversation: all messages as received, and what they cost together."""
     spent = told.spent
-    return {
-        "messages": [fields_of(message) for message in told.messages],
-        "turns": told.turns,
-        "conversation": {
-            "tokens_in": spent.tokens_in,
-            "tokens_out": spent.tokens_out,
-            "cost": spent.cost,
-            "seconds": round(spent.seconds, 3),
-            "tool_errors": spent.tool_errors,
-        },
+    facts: dict[str, Json] = {
+        "tokens_in": spent.tokens_in,
+        "tokens_out": spent.tokens_out,
+        "seconds": round(spent.seconds, 3),
+        "tool_errors": spent.tool_errors,
     }
+    if spent.cost is not None:
+        facts["cost"] = spent.cost
+    messages: list[Json] = [fields_of(message) for message in told.messages]
+    return {"messages": messages, "turns": told.turns, "conversation": facts}
 
 
 def usage_fields(usage: Usage) -> dict[str, Json]:

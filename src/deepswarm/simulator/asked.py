@@ -97,7 +97,9 @@ class Asked(NamedTuple):
         offered = self.body.get("tools")
         if not isinstance(offered, list) or not offered or not _is_spoken(self.messages[-1]):
             return None
-        tool = offered[self.turns % len(offered)]
+        called = sum(bool(message.get("tool_calls")) for message in self.messages)
+        called += sum(_uses_tools(message) for message in self.messages)
+        tool = offered[called % len(offered)]
         tool = tool.get("function", tool) if isinstance(tool, dict) else {}
         parameters = tool.get("parameters", tool.get("input_schema"))
         return Tool(str(tool.get("name", "")), parameters if isinstance(parameters, dict) else {"type": "object"})
@@ -164,6 +166,14 @@ def _is_spoken(message: Mapping[str, Any]) -> bool:
     parts = content if isinstance(content, list) else []
     results = any(isinstance(part, dict) and part.get("type") == "tool_result" for part in parts)
     return message["role"] == "user" and not results and not _text_in(content).startswith("<tool_response>")
+
+
+def _uses_tools(message: Mapping[str, Any]) -> bool:
+    """Whether a message calls tools in Anthropic's form."""
+    content = message.get("content")
+    return isinstance(content, list) and any(
+        isinstance(part, dict) and part.get("type") == "tool_use" for part in content
+    )
 
 
 def _text_of(message: Any) -> str:
