@@ -30,7 +30,7 @@ EVERYTHING = SMALLEST | {
     "max_tokens_total": 1_000_000,
     "max_calls": 5_000,
     "max_time": 7200.0,
-    "worker_budget": {"max_cost": 4.0},
+    "worker_budget": {"max_cost": 4.0, "max_tokens_total": 900_000, "max_calls": 4_000, "max_time": 3600.0},
     "prices": {"deepseek-v4-flash": {"input": 0.15, "cached": 0.003, "output": 0.6}},
     "multi_turn": False,
     "max_turns": 1,
