@@ -18,7 +18,11 @@ from deepswarm.testing.builders import rehearse
 
 PRICES = {"mock": {"input": 0.15, "cached": 0.003, "output": 0.60}}
 KEYS = {"prices": PRICES, "worker_max_tokens": 200, "workers": 16}
-PLAIN = "[prices]\ninput = 0.15\ncached = 0.003\noutput = 0.60\n[latency]\nmedian_s = 2.0\nsigma = 0.8\n[tokens]\nmedian = 90"
+PLAIN = """
+prices = {input = 0.15, cached = 0.003, output = 0.60}
+latency = {median_s = 2.0, sigma = 0.8}
+tokens = {median = 90}
+"""
 FAULTS = ("500-rand", "502-outage", "200-think", "200-empty", "fr-length", "hang-head", "429-rpm", "loop", "402-flaps")
 
 

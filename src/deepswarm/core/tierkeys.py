@@ -37,3 +37,9 @@ def caps_of(named: TaskSpec | BudgetSection | None) -> Caps:
         return Caps()
     money = None if named.max_cost is None else decimal_of(named.max_cost)
     return Caps(money, named.max_tokens_total, named.max_calls, named.max_time)
+
+
+def has_caps(spec: TaskSpec) -> bool:
+    """Whether a task names any cap, of the run or of a tier."""
+    named = (spec, spec.worker_budget)
+    return any(cap is not None for section in named for cap in caps_of(section))

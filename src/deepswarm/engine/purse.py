@@ -19,7 +19,7 @@ from deepswarm.core.events import CallEnded
 from deepswarm.core.money import NOTHING, cost, total
 from deepswarm.core.records import Call, Json
 from deepswarm.core.spec import TaskSpec
-from deepswarm.core.tierkeys import caps_of
+from deepswarm.core.tierkeys import caps_of, has_caps
 from deepswarm.core.tiers import NAMES, WORKER
 from deepswarm.core.turns import Conversation
 from deepswarm.engine.clock import Clock
@@ -193,9 +193,9 @@ def purse_of(
         journal: Of the run.
         clock: Of the run.
     """
-    caps = [caps_of(spec), caps_of(spec.worker_budget)]
-    if not any(value is not None for named in caps for value in named):
+    if not has_caps(spec):
         return None
+    caps = [caps_of(spec), caps_of(spec.worker_budget)]
     names = ["the run", *(f"the {name} tier" for name in NAMES)]
     empty = [Budget(named, name) for named, name in zip(caps, names, strict=False)]
     task = as_dict(spec)
