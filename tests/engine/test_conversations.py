@@ -208,3 +208,15 @@ def test_a_reply_that_was_cut_off_is_gone_on_with_and_joined_exactly(tmp_path):
     seeds_of = {json.loads(payload)["id"]: seed for payload, seed in ends.items()}
     assert all(record["answer"] == "".join(bodies[seeds_of[record["id"]]]) for record in run.results)
     assert all(record["finish_reason"] == "stop" for record in run.results)
+
+
+def test_a_budget_of_tokens_holds_for_conversations_and_raising_it_goes_on(tmp_path):
+    keys = {"multi_turn": True, "follow_up": {"texts": ["Why?", "And then?"]}, "worker_max_tokens": 100, "workers": 5}
+    law, journal = law_of(tmp_path, ""), MemoryJournal()
+    first = rehearse(tmp_path, seeds(20), law, journal=journal, max_tokens_total=3000, **keys)
+    spent = first.journal.totals()
+    assert first.summary.how.value == "paused"
+    assert spent.tokens_in + spent.tokens_out <= 3000
+    then = rehearse(tmp_path, seeds(20), law, journal=journal, provider=first.provider, **keys)
+    assert [record["turns"] for record in then.results] == [3] * 20
+    assert sum(row.served for row in then.provider.rows()) == 60

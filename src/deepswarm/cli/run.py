@@ -37,6 +37,7 @@ NOTICE = """\
     "--no-memory", is_flag=True, help="Neither use nor keep what runs learn of limits; share none with others."
 )
 @click.option("--no-code", is_flag=True, help="Refuse a task that names Python code of its own.")
+@click.option("--yes", is_flag=True, help="Start although the estimate is more than the budget has left.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the end.")
 def command(
     task_argument: str | None,
@@ -53,6 +54,7 @@ def command(
     ca_file: str | None,
     no_memory: bool,
     no_code: bool,
+    yes: bool,
     quiet: bool,
 ) -> int:
     """Ask an API about every seed. The same command again resumes; nothing that has an answer is asked again."""
@@ -75,6 +77,8 @@ def command(
     provider = simulated_provider(task, law) if simulate else real_provider(task, proxy, ca_file)
     if not simulate and not no_memory:
         provider = with_account(provider, task, screen.say)
+    if not yes and not fresh:
+        _expect_room(task, total)
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
     _spare_the_collector()
     summary = run(task, folder, wishes, provider, screen, surroundings(_resume_command(), virtual=virtual_time))
@@ -100,6 +104,16 @@ def refuse_code(task: TaskFile) -> None:
     ]
     if found:
         raise TaskFileError(found)
+
+
+def _expect_room(task: TaskFile, total: int | None) -> None:
+    """Refuse a run that can be expected to use up its budget before its end."""
+    from deepswarm.core.errors import Problem, TaskFileError
+    from deepswarm.engine.affording import beyond_budget
+
+    if why := beyond_budget(task, total, time.time()):
+        hint = "raise the budget, take fewer seeds (--total), or start all the same, until it is used up: --yes"
+        raise TaskFileError([Problem(f"{why}; no call was made", str(task.path), hint=hint)])
 
 
 def _end_with(text: str) -> None:

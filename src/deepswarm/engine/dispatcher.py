@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from deepswarm.core.errors import CallError, DeepSwarmError, DiskFull, Disposition, Overloaded
 from deepswarm.core.events import CallEnded, CallStarted, Event, RunPaused, RunResumed, TurnNoted
 from deepswarm.core.health import Health, Paused, Sent
 from deepswarm.core.pace import Begun, Fact, Failed, Pace, Refused, Served, Taken, Unsent
 from deepswarm.core.pace.costs import Costs
-from deepswarm.core.records import Json, Record, Reply, SeedRow
+from deepswarm.core.records import Call, Json, Record, Reply, SeedRow
 from deepswarm.core.scheduler import CHUNK, How, Scheduler, Stop
-from deepswarm.core.transcript import transcript_of
+from deepswarm.core.tiers import WORKER
+from deepswarm.core.transcript import Transcript, transcript_of
 from deepswarm.dialects.quotas import quotas
 from deepswarm.engine.caller import Called
 from deepswarm.engine.clock import Clock
 from deepswarm.engine.gate import Gate
+from deepswarm.engine.purse import Purse
 from deepswarm.engine.timeline import Timeline
 from deepswarm.journals import Journal
 from deepswarm.report.progress import duration
@@ -71,6 +73,8 @@ class Output(Protocol):
 
 
 NOTHING = Finding(())
+_NOTHING_TOLD: Final[tuple[tuple[TurnNoted, ...], CallEnded | None]] = ((), None)
+_BEFORE: Final = Transcript()
 
 
 @dataclass(slots=True)
@@ -85,6 +89,7 @@ class Dispatcher:
         say: Shows a line to whoever is looking.
         most_calls: The run stops, resumable, before a call of a higher number.
         several: Whether seeds are conversations, which go on where an earlier session left them.
+        purse: What may still be spent; None without a budget.
     """
 
     journal: Journal
@@ -103,6 +108,7 @@ class Dispatcher:
     timeline: Timeline | None = None
     most_calls: float = math.inf
     several: bool = False
+    purse: Purse | None = None
     _given: dict[int, bool] = field(default_factory=dict)
     _notes: list[Event] = field(default_factory=list)
     _paused_at: float = 0.0
@@ -137,12 +143,22 @@ class Dispatcher:
             await self.close(finding)
             return None
         row, payload, fields = opened
+        told = self.journal.turns(row.number) if self.several else _NOTHING_TOLD
+        so_far = transcript_of(told[0]) if told[0] else _BEFORE
+        if self.purse is not None:
+            asked = self.purse.of_seed(fields)
+            if told[0]:
+                asked = asked._replace(messages=so_far.messages)
+            if self.purse.reserve(self.calls + 1, asked, WORKER) is not None:
+                await self.close(finding)
+                finding = NOTHING
+                if not await self.afforded(asked, WORKER):
+                    self.gate.give_up(probe=probe or False)
+                    return None
         self.calls += 1
         call = self.calls
         lease = Lease(row, payload, fields, call, self.clock.monotonic(), 1, probe or False)
-        if self.several:
-            told = self.journal.turns(row.number)
-            so_far = transcript_of(told[0])
+        if told[0]:
             lease = lease._replace(told=told, turn=max(1, so_far.turns + (not so_far.owed)))
         await self._write([*finding.events, self._intent(call, row, 1, lease.turn)], finding)
         return await self._sendable(lease)
@@ -167,28 +183,56 @@ class Dispatcher:
         await self.gate.rest(seconds)
         return await self.gate.returned(often=often)
 
-    async def again(self, lease: Lease, attempt: int, *, probe: bool) -> Lease | None:
+    async def again(self, lease: Lease, attempt: int, *, probe: bool, call: Call | None = None) -> Lease | None:
         """Write the intent of one more call for the same seed, from the place that `wait` has got for it.
+
+        Args:
+            lease: Of the seed.
+            attempt: Which try at it.
+            probe: Whether the place is a probe's.
+            call: What is asked; None for what its first call asks.
 
         Returns:
             The lease for that call; None when the run has stopped, which leaves the seed as it was.
         """
         self._check_calls()
-        if self.scheduler.stopped is not None:
+        afforded = self.purse is None or await self.afforded(call or self.purse.of_seed(lease.fields), WORKER)
+        if self.scheduler.stopped is not None or not afforded:
             self.gate.give_up(probe=probe)
             return None
         self.calls += 1
-        call = self.calls
-        await self._write([self._intent(call, lease.row, attempt, lease.turn, lease.tier)], NOTHING)
-        started = self.clock.monotonic()
-        return await self._sendable(lease._replace(call=call, attempt=attempt, started=started, probe=probe))
+        number = self.calls
+        await self._write([self._intent(number, lease.row, attempt, lease.turn, lease.tier)], NOTHING)
+        lease = lease._replace(call=number, attempt=attempt, started=self.clock.monotonic(), probe=probe)
+        return await self._sendable(lease, call)
 
-    async def onward(self, lease: Lease, events: Sequence[Event]) -> Lease | None:
+    async def afforded(self, call: Call, tier: int) -> bool:
+        """Hold the worst case of the next call back; wait for calls in flight while they may leave room for it.
+
+        The call's number is the next one: whoever was given room takes it before anything else is awaited.
+
+        Returns:
+            Whether there was room. When there is none in the run's budget the run stops, resumable.
+        """
+        purse = self.purse
+        while purse is not None and self.scheduler.stopped is None:
+            short = purse.reserve(self.calls + 1, call, tier)
+            if short is None:
+                return True
+            if not short.full.waits:
+                if short.of_run:
+                    self.stop(How.PAUSED, short.full.why)
+                return False
+            await purse.changed()
+        return purse is None
+
+    async def onward(self, lease: Lease, events: Sequence[Event], call: Call) -> Lease | None:
         """Write what a turn brought, and the intent of the next call of the same conversation: in one step if it can.
 
         Args:
             lease: Of that next call: its turn and tier.
             events: What the turn brought.
+            call: That next call.
 
         Returns:
             The lease for that call; None when the run has stopped, which leaves the conversation where it is.
@@ -196,12 +240,18 @@ class Dispatcher:
         self._check_calls()
         if not self.gate.place():
             probe = await self.wait(events, 0.0)
-            return await self.again(lease, 1, probe=probe)
+            return await self.again(lease, 1, probe=probe, call=call)
+        if self.purse is not None and self.purse.reserve(self.calls + 1, call, WORKER) is not None:
+            await self._write(events, NOTHING)
+            events = ()
+            if not await self.afforded(call, WORKER):
+                self.gate.give_up(probe=False)
+                return None
         self.calls += 1
-        call = self.calls
-        await self._write([*events, self._intent(call, lease.row, 1, lease.turn, lease.tier)], NOTHING)
-        started = self.clock.monotonic()
-        return await self._sendable(lease._replace(call=call, attempt=1, started=started, probe=False))
+        number = self.calls
+        await self._write([*events, self._intent(number, lease.row, 1, lease.turn, lease.tier)], NOTHING)
+        lease = lease._replace(call=number, attempt=1, started=self.clock.monotonic(), probe=False)
+        return await self._sendable(lease, call)
 
     async def keep(self, events: Sequence[Event]) -> None:
         """Make events durable."""
@@ -209,6 +259,8 @@ class Dispatcher:
 
     def heard(self, lease: Lease, called: Called) -> None:
         """Take note of what became of a call: it says how the endpoint is, and what it allows."""
+        if self.purse is not None:
+            self.purse.settle(called.ended)
         result, now = called.result, self.clock.monotonic()
         call = Sent(lease.row.number, lease.started, lease.attempt, lease.probe)
         if isinstance(result, CallError):
@@ -229,6 +281,7 @@ class Dispatcher:
         """A call that might have left did not: its seed cannot be asked about."""
         self.health.unsent(lease.row.number)
         self.gate.observe(Unsent(lease.call))
+        self._settle_unsent(lease)
 
     def listen(self, lease: Lease) -> Listener:
         """What hears of the signs of life of a call."""
@@ -258,6 +311,8 @@ class Dispatcher:
         """Start nothing new; what is in flight ends by itself."""
         self.scheduler.stop(Stop(how, why))
         self.gate.wake()
+        if self.purse is not None:
+            self.purse.wake()
 
     def _told(self, paused: Paused | None) -> None:
         """A pause begins, or ends: for the journal, with the next thing that is written, and for people."""
@@ -300,21 +355,30 @@ class Dispatcher:
         utc, at = self.clock.now()
         return CallStarted(utc, at, call, row.number, attempt, turn, tier)
 
-    async def _sendable(self, lease: Lease) -> Lease | None:
+    def _settle_unsent(self, lease: Lease) -> CallEnded:
+        """The end of a call that was written down and never left: nothing is held back for it any more."""
+        why = "the run stopped, or paused, before it was sent"
+        unsent = CallEnded(*self.clock.now(), lease.call, lease.row.number, "unsent", why)
+        if self.purse is not None:
+            self.purse.settle(unsent)
+        return unsent
+
+    async def _sendable(self, lease: Lease, call: Call | None = None) -> Lease | None:
         """The lease, once its call may leave; its intent is taken back when the run stops or pauses before that."""
         if await self.gate.passed(lease.call, self.costs.cost(len(lease.payload) + lease.extra), probe=lease.probe):
             now = self.clock.monotonic()
             self.health.sending(lease.row.number, now)
             self.departed(lease.call, now)
             return lease._replace(started=now)
-        why = "the run stopped, or paused, before it was sent"
-        unsent = CallEnded(*self.clock.now(), lease.call, lease.row.number, "unsent", why)
-        return await self.again(lease, lease.attempt, probe=await self.wait(unsent, 0.0))
+        probe = await self.wait(self._settle_unsent(lease), 0.0)
+        return await self.again(lease, lease.attempt, probe=probe, call=call)
 
     async def _write(self, events: Sequence[Event], finding: Finding) -> None:
         """Make events durable, then let output and watchers have them; those of the finding stand first."""
         if self._notes:
             events = [*events, *self.noted()]
+        if self.purse is not None:
+            self.purse.remember(self.journal)
         began = self.clock.monotonic()
         try:
             number = await self.journal.append(events)

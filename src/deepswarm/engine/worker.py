@@ -114,7 +114,7 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         if isinstance(step, Going) and talk is not None:
             call, lease = _next_call(step, job, lease)
             tried, failing_since = None, math.inf
-            current = await dispatcher.onward(lease, talk.taken())
+            current = await dispatcher.onward(lease, talk.taken(), call)
             continue
         if isinstance(step, Answer | Fail) and talk is not None:
             return _concluded(lease, job, dispatcher, talk, step, call)
@@ -126,7 +126,7 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
             call = _told(call, conversation, result, step, talk)
             tried = tried.after_rejection(call_s)
             probe = await dispatcher.wait(ended if talk is None else talk.rejected(ended), 0.0)
-            current = await dispatcher.again(lease, tried.attempts + 1, probe=probe)
+            current = await dispatcher.again(lease, tried.attempts + 1, probe=probe, call=call)
             continue
         if isinstance(result, Reply):
             raise TypeError(f"the task type gave {step!r}, which is no step")
@@ -143,7 +143,7 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         probe = await dispatcher.wait(ended, _seconds(decision, result, dispatcher), often=often)
         if charged and health.outages == outages:  # a failure before an outage was part of it
             tried = tried.after(decision, result, call_s)
-        current = await dispatcher.again(lease, tried.attempts + 1, probe=probe)
+        current = await dispatcher.again(lease, tried.attempts + 1, probe=probe, call=call)
         if current is not None and result.limited is not None and isinstance(decision, Wait):
             tried = tried.waited(current.started - ended.at)
     return NOTHING
