@@ -180,6 +180,8 @@ def _judged_together(rows: Iterable[Row], named: Named, count: Count, shelf: Cal
 
 def _applied(row: Row, name: str, verdict: Verdict, count: Count) -> Row:
     count.judged += 1
+    if type(verdict) is Keep:
+        return row
     if isinstance(verdict, Drop):
         dropped = Dropped(name, verdict.reason)
         _count(count, dropped, str(row.read.get("id", "")))
