@@ -40,6 +40,7 @@ from deepswarm.engine.clock import Clock
 from deepswarm.engine.closing import check_filters, export_run, filter_run, filters_of
 from deepswarm.engine.dispatcher import Dispatcher, SeedReader
 from deepswarm.engine.folder import RunFolder
+from deepswarm.engine.inline import inline_of
 from deepswarm.engine.opening import (
     as_dict,
     call_of,
@@ -279,6 +280,7 @@ class Dispatch:
             self.provider.simulated,
             self.around.chance,
             self.screen.say,
+            inline_of(spec.filters),
         )
         self.journal.writers = 0
         timeline = dispatcher.timeline

@@ -19,6 +19,7 @@ from deepswarm.core.retry import Decision, GiveUp, Retry, RetryPolicy, Tried, Wa
 from deepswarm.core.turns import Answer, Conversation, Reject, asked_again
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.dispatcher import NOTHING, Dispatcher, Finding, Lease
+from deepswarm.engine.inline import Asked, Inline
 from deepswarm.tasks import TaskType
 
 RECENTLY_S: Final = 60.0
@@ -42,6 +43,7 @@ class Job:
     simulated: bool
     chance: Callable[[], float]
     say: Callable[[str], None]
+    inline: Inline | None = None
 
 
 async def work(number: int, job: Job, dispatcher: Dispatcher, caller: Caller, most: int | None = None) -> None:
@@ -82,11 +84,16 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         dispatcher.heard(lease, called)
         if isinstance(result, Reply):
             step = job.task.step(conversation, result)
+            if job.inline is not None and isinstance(step, Answer):
+                asked = Asked(lease.row.key, lease.fields, job.call.model, lease.attempt, job.simulated)
+                step = job.inline.judge(asked, result, step)
             if isinstance(step, Answer):
                 return _answered(lease, job, dispatcher, ended, result, step, call)
             tried = Tried(changes=possible(call)) if tried is None else tried
             ended = ended._replace(label=step.label, detail=step.reason)
             if isinstance(decide_rejected(tried, job.policy, call_s=call_s), GiveUp):
+                if step.answer is not None:
+                    return _answered(lease, job, dispatcher, called.ended, result, Answer(step.answer), call)
                 return _ended(lease, job, dispatcher, ended, step.label, step.reason, Outcome.REJECTED)
             call = _told(call, conversation, result, step)
             tried = tried.after_rejection(call_s)
