@@ -70,9 +70,11 @@ def floor(file: str) -> dict[str, float]:
 
 
 def judge(file: str) -> dict[str, float]:
+    from deepswarm.cli.collector import spare_the_collector
     from deepswarm.engine.filtering import apply
     from deepswarm.formats import reader
 
+    spare_the_collector()  # as the command does
     begun = time.process_time()
     folder = Path(file).parent
     report = apply(reader("jsonl")(Path(file)), FILTERS, folder / "clean.jsonl", folder / "errors.jsonl")

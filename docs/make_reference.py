@@ -132,7 +132,10 @@ def _pain(pain: dict[str, Any]) -> str:
 def filters() -> str:
     """The page about the filters: what each does, its options, and how the labelled broken replies fare."""
     rows = ["# The filters, one by one", "", "Generated from `filters/` by `docs/make_reference.py`.", ""]
-    rows += ["How they are used: [howto/filter.md](../howto/filter.md).", ""]
+    rows += [
+        "How they are used: [howto/filter.md](../howto/filter.md). Each also takes `inline`, false by default: whether"
+    ]
+    rows += ["it judges while the run goes on, so that an answer that it drops is asked again.", ""]
     for name in FILTERS:
         made = find("filter", name, FILTERS)
         text, _, options = inspect.cleandoc(made.__doc__ or "").partition("\nAttributes:\n")

@@ -64,8 +64,10 @@ def command(
     """
     from contextlib import ExitStack
 
+    from deepswarm.cli.collector import spare_the_collector
     from deepswarm.engine.filtering import apply, refuse_to_replace
 
+    spare_the_collector()
     if schema is not None and wants_json is False:
         raise click.UsageError("--schema asks for JSON, which --no-json takes out: give one of them")
     place, named = _place_and_filters(input_dir, task_file)

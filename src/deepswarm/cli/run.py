@@ -58,6 +58,7 @@ def command(
     quiet: bool,
 ) -> int:
     """Ask an API about every seed. The same command again resumes; nothing that has an answer is asked again."""
+    from deepswarm.cli.collector import spare_the_collector
     from deepswarm.cli.provider import real_provider, with_account
     from deepswarm.cli.screen import screen_for
     from deepswarm.engine.folder import RunFolder, simulated
@@ -80,7 +81,7 @@ def command(
     if not yes and not fresh:
         _expect_room(task, total)
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
-    _spare_the_collector()
+    spare_the_collector()
     summary = run(task, folder, wishes, provider, screen, surroundings(_resume_command(), virtual=virtual_time))
     _end_with(summary.text())
     return summary.exit_code
@@ -163,15 +164,6 @@ def surroundings(command: str, *, virtual: bool) -> Any:
 
     began = time.time()
     return Surroundings(lambda: virtual_clock(began), time.time, random.random, virtual_time.run, command)
-
-
-def _spare_the_collector() -> None:
-    """Collect cycles rarely: what a call makes has none, and looking for them costs some per cent of the time."""
-    import gc
-
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def _resume_command() -> str:

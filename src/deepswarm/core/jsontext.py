@@ -163,7 +163,7 @@ def _loads_slowly(text: bytes | str) -> Json:
     if not decoded.strip(" \t\r\n"):
         raise NotJson("it is empty")
     try:
-        value: Json = json.loads(decoded, parse_constant=_refuse, parse_float=_finite)
+        value: Json = _SLOW.decode(decoded)
     except json.JSONDecodeError as error:
         what = next((ours for theirs, ours in _WORDS.items() if error.msg.startswith(theirs)), error.msg)
         raise NotJson(what, error.lineno, error.colno) from None
@@ -194,6 +194,9 @@ def _finite(digits: str) -> float:
     if math.isinf(value):
         raise NotJson(f"the number {digits[:40]} is too large")
     return value
+
+
+_SLOW: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -310,16 +313,23 @@ _REAL: Final = frozenset({str, int, bool, type(None)})
 
 def _refuse_unreal(value: Any) -> None:
     """The fast library writes NaN and Infinity as null, and so loses that there was something."""
-    left = [[value]]
+    left: list[Iterable[Any]] = [(value,)]
     while left:
-        members = left.pop()
-        if _REAL.issuperset(map(type, members)):
-            continue
-        for here in members:
-            if isinstance(here, float):
+        for here in left.pop():
+            kind = type(here)
+            if kind in _REAL:
+                continue
+            if kind is float:
                 if not math.isfinite(here):
                     raise ValueError(f"{here} is not JSON")
+            elif kind is dict:
+                inner = here.values()
+                if not _REAL.issuperset(map(type, inner)):
+                    left.append(inner)
+            elif kind is list or kind is tuple:
+                if not _REAL.issuperset(map(type, here)):
+                    left.append(here)
             elif isinstance(here, dict):
-                left.append(list(here.values()))
-            elif isinstance(here, (list, tuple)):
-                left.append(list(here))
+                left.append(here.values())
+            elif isinstance(here, (float, list, tuple)):
+                left.append([float(here)] if isinstance(here, float) else here)

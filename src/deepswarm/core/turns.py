@@ -60,10 +60,12 @@ class Reject(NamedTuple):
     Attributes:
         label: The class of what is wrong with it: one word, as in a record's `class`.
         reason: One sentence, for people and for the model, which is asked again with it.
+        answer: What the seed ends with when it is asked no more; None when it is then rejected.
     """
 
     label: str
     reason: str
+    answer: str | None = None
 
 
 class Ask(NamedTuple):

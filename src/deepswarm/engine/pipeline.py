@@ -42,6 +42,7 @@ from deepswarm.engine.closing import check_filters, export_run, filter_run, filt
 from deepswarm.engine.code import Code
 from deepswarm.engine.dispatcher import Dispatcher, SeedReader
 from deepswarm.engine.folder import RunFolder
+from deepswarm.engine.inline import inline_of
 from deepswarm.engine.opening import (
     as_dict,
     call_of,
@@ -310,6 +311,7 @@ class Dispatch:
             self.around.chance,
             self.screen.say,
             terms_of(spec, self.dialect, self.code, self.around.utc, self.screen.say),
+            inline_of(spec.filters),
         )
         self.journal.writers = 0
         timeline = dispatcher.timeline

@@ -19,6 +19,7 @@ from deepswarm.core.retry import Decision, GiveUp, Retry, RetryPolicy, Tried, Wa
 from deepswarm.core.turns import Answer, Conversation, Fail, Reject, Step, asked_again
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.dispatcher import NOTHING, Dispatcher, Finding, Lease
+from deepswarm.engine.inline import Asked, Inline
 from deepswarm.engine.talk import Going, Talk, Terms, Verdict
 from deepswarm.tasks import TaskType
 
@@ -47,6 +48,7 @@ class Job:
     chance: Callable[[], float]
     say: Callable[[str], None]
     terms: Terms
+    inline: Inline | None = None
 
 
 async def work(number: int, job: Job, dispatcher: Dispatcher, caller: Caller, most: int | None = None) -> None:
@@ -100,12 +102,16 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         if isinstance(result, Reply):
             if talk is None:
                 step = job.task.step(conversation, result)
+                if job.inline is not None and isinstance(step, Answer):
+                    step = _judged(job, lease, result, step)
                 if isinstance(step, Answer):
                     return _answered(lease, job, dispatcher, ended, result, step, call)
                 if not isinstance(step, Reject):
                     talk = Talk(job.task, job.terms, dispatcher, lease.row.number, conversation)
             if talk is not None:
                 step = await talk.heard(result, ended, call_s)
+                if isinstance(step, Answer):
+                    step = _judged(job, lease, talk.answer(step), step)
         elif isinstance(result, Truncated) and (talk is not None or job.terms.continues):
             talk = talk or Talk(job.task, job.terms, dispatcher, lease.row.number, conversation)
             step = await talk.cut(result, ended, call_s)
@@ -122,6 +128,10 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
             tried = Tried(changes=possible(call)) if tried is None else tried
             ended = ended._replace(label=step.label, detail=step.reason)
             if isinstance(decide_rejected(tried, job.policy, call_s=call_s), GiveUp):
+                if step.answer is not None and talk is None:
+                    return _answered(lease, job, dispatcher, called.ended, result, Answer(step.answer), call)
+                if step.answer is not None and talk is not None:
+                    return _concluded(lease, job, dispatcher, talk, Answer(step.answer), call)
                 return _ended(lease, job, dispatcher, ended, step.label, step.reason, Outcome.REJECTED, talk)
             call = _told(call, conversation, result, step, talk)
             tried = tried.after_rejection(call_s)
@@ -147,6 +157,14 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         if current is not None and result.limited is not None and isinstance(decision, Wait):
             tried = tried.waited(current.started - ended.at)
     return NOTHING
+
+
+def _judged(job: Job, lease: Lease, reply: Reply, step: Answer) -> Step:
+    """The answer, or what the inline filters of the task have against it."""
+    if job.inline is None:
+        return step
+    asked = Asked(lease.row.key, lease.fields, job.call.model, lease.attempt, job.simulated)
+    return job.inline.judge(asked, reply, step)
 
 
 def _asked(call: Call, decision: Decision, error: CallError, job: Job) -> Call:

@@ -51,6 +51,8 @@ FILE_OPTIONS: Final = {
     "contamination": "benchmark",
 }
 """Options that name files of records: whoever reads files puts their texts in place of the names."""
+INLINE: Final = "inline"
+"""The option that every filter has: judge also while the run goes on, so that what it drops is asked again."""
 
 
 class Filter(Protocol):
@@ -122,9 +124,14 @@ def build(settings: Sequence[Setting], file: str = "", *, code: bool = True) -> 
     for place, setting in enumerate(settings, 1):
         try:
             name, options = spelt_out(setting)
+            inline = is_inline(setting)
+            options.pop(INLINE, None)
             if not code and runs_code(name):
                 raise _Unfit([(f"'{name}' runs Python code, which --no-code refuses", "take it out of the filters")])
             made = _made(name, options)
+            if inline and hasattr(made, "judge_all"):
+                what = f"'{name}' compares all records, so it cannot judge '{INLINE}', while answers come in"
+                raise _Unfit([(what, f"leave '{INLINE}' out: it judges at the end of the run")])
         except _Unfit as unfit:
             problems += [Problem(f"filters.{place}: {what}", file, hint=hint) for what, hint in unfit.flaws]
         else:
@@ -152,6 +159,19 @@ def spelt_out(setting: object) -> tuple[str, dict[str, Json]]:
         raise _Unfit([(f"the options of '{name}' must be 'name: value' lines, not {shown(options)}", "")])
     hint = "write '- length' or '- length: {min_chars: 200}', each filter behind a '- ' of its own"
     raise _Unfit([("this is not one filter with its options", hint)])
+
+
+def is_inline(setting: Setting) -> bool:
+    """Whether a filter judges while the run goes on, so that what it drops is asked again.
+
+    Raises:
+        ValueError: If it is neither a name nor {name: {option: value}}, or `inline` is neither true nor false.
+    """
+    name, options = spelt_out(setting)
+    said = options.get(INLINE, False)
+    if not isinstance(said, bool):
+        raise _Unfit([(f"filter '{name}': '{INLINE}' must be true or false, not {shown(said)}", "")])
+    return said
 
 
 def runs_code(name: str) -> bool:

@@ -48,13 +48,16 @@ _LEFT_OVER: Final = re.compile(r"""\s*+(?:[\]}:"]|,\s*+[^\s`~])""")
 _CLOSING: Final = re.compile(r"\s*+[\]}]")
 _MEMBER_NAME: Final = re.compile(r"""["']\s*:\s*\Z""")
 
-_SIGN: Final = re.compile(r"""[\[\]{}"'\u201c]|//[^\n]*+|(?<=[\s,{\[])\#[ ][^\n]*+|/\*""")
+_SIGN: Final = re.compile(r"""[\[\]{}"'\u201c/\#]""")
+"""One set of signs and no alternatives: the search for it is some ten times as fast."""
+_COMMENT: Final = re.compile(r"//[^\n]*+|(?<=[\s,{\[])\#[ ][^\n]*+|/\*")
 _PAIR: Final = {"{": "}", "[": "]"}
 _STRING_SIGN: Final = {
     '"': re.compile(r'\\.|"', re.DOTALL),
     "'": re.compile(r"\\.|'", re.DOTALL),
     "\u201c": re.compile(r'\\.|[\u201d"]', re.DOTALL),
 }
+_PLAIN_STRING: Final = re.compile(r'"[^"\\]*+"(?=[,:\]}])')
 _GOES_ON: Final = re.compile(r"\s*+(?:[,:\]}]|//|/\*|\#[ ]|\Z)")
 
 
@@ -180,6 +183,11 @@ def _region(text: str, at: int, place: Place) -> tuple[Region, int]:
         kind = Kind.BRACKET
         if mark == "'" and not _may_begin(text, begin):
             continue
+        if mark in {"/", "#"}:
+            comment = _COMMENT.match(text, begin)
+            if not comment:
+                continue
+            mark, pos = comment[0], comment.end()
         if mark in _PAIR:
             expected.append(_PAIR[mark])
             if len(expected) > MOST_DEPTH:
@@ -212,6 +220,8 @@ def _may_begin(text: str, at: int) -> bool:
 
 def _string_end(text: str, pos: int, sign: re.Pattern[str]) -> int:
     """Where the string that began before `pos` ends; -1 when it does not."""
+    if plain := _PLAIN_STRING.match(text, pos - 1):
+        return plain.end()
     for found in sign.finditer(text, pos):
         if found[0][0] != "\\" and _GOES_ON.match(text, found.end()):
             return found.end()

@@ -34,6 +34,7 @@ from deepswarm.filters.schema import Schema
 CUT_OFF: Final = frozenset({"length", "max_tokens"})
 """Finish reasons that say so."""
 DECODED: Final = "decoded: it was encoded twice"
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 MOST_ENCODED: Final = 3
 """How often JSON is looked for within the text of JSON."""
 
@@ -146,7 +147,7 @@ class JsonRepair:
         flaw: Unsound | None = None
         for region in regions:
             try:
-                value, notes = _value(region)
+                value, notes = mended(region.parts) if region.text == text else _value(region)
                 read.setdefault(jsontext.canonical(value), (value, [*_around(region, text), *notes]))
             except Unsound as unsound:
                 flaw = unsound
@@ -203,7 +204,8 @@ def _escaped(text: str) -> tuple[Json, list[str]] | None:
 
 def _twice(text: str, value: Json) -> list[str]:
     """Names that stand twice in one object of a JSON text: the last value counts, and that is not left unsaid."""
-    if text.count(":") <= _names(value):
+    signs = text.count(":")
+    if (type(value) is dict and signs <= len(value)) or signs <= _names(value):
         return []
     found: dict[str, None] = {}
 
@@ -222,21 +224,27 @@ def _twice(text: str, value: Json) -> list[str]:
 
 def _names(value: Json) -> int:
     """How many names all objects have together."""
-    count, pending = 0, [value]
-    while pending:
-        here = pending.pop()
-        if isinstance(here, dict):
-            count += len(here)
-        pending += [inner for inner in _members(here) if type(inner) is dict or type(inner) is list]
+    count, level = 0, _holders((value,))
+    while level:
+        count += sum(len(here) for here in level if type(here) is dict)
+        level = [inner for outer in level for inner in _holders(_members(outer))]
     return count
 
 
 def _depth(value: Json) -> int:
     """How deeply lists and objects are nested, without recursion."""
-    level, depth = [value], 0
-    while level := [item for outer in level for item in _members(outer)]:
+    level, depth = _holders((value,)), 0
+    while level:
+        level = [inner for outer in level for inner in _holders(_members(outer))]
         depth += 1
     return depth
+
+
+def _holders(values: Iterable[Json]) -> list[dict[str, Json] | list[Json]]:
+    """The objects and lists among values."""
+    if _SCALARS.issuperset(map(type, values)):
+        return []
+    return [inner for inner in values if isinstance(inner, (dict, list))]
 
 
 def _members(value: Json) -> Iterable[Json]:

@@ -145,7 +145,7 @@ def _judged_alone(rows: Iterable[Row], filters: Sequence[Named], counts: Sequenc
         for named, count in steps:
             if row.dropped is not None:
                 break
-            row = _applied(row, named.name, _verdict(named.filter, row.now), count)
+            row = _applied(row, named.name, verdict_of(named.filter, row.now), count)
         yield row
 
 
@@ -180,6 +180,8 @@ def _judged_together(rows: Iterable[Row], named: Named, count: Count, shelf: Cal
 
 def _applied(row: Row, name: str, verdict: Verdict, count: Count) -> Row:
     count.judged += 1
+    if type(verdict) is Keep:
+        return row
     if isinstance(verdict, Drop):
         dropped = Dropped(name, verdict.reason)
         _count(count, dropped, str(row.read.get("id", "")))
@@ -193,7 +195,7 @@ def _applied(row: Row, name: str, verdict: Verdict, count: Count) -> Row:
     return row
 
 
-def _verdict(judge: Filter, record: Record) -> Verdict:
+def verdict_of(judge: Filter, record: Record) -> Verdict:
     """A filter's verdict; a filter that fails drops the record, which is then in the errors file, not lost."""
     try:
         verdict = judge.judge(record)

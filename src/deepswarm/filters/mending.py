@@ -19,6 +19,7 @@ from deepswarm.core.records import Json
 from deepswarm.filters.candidates import Kind, Part, Unsound
 
 _SIGNS: Final = frozenset("{}[]:")
+_BETWEEN: Final = frozenset({",", ":"})
 _WORDS: Final = {"True": "true", "False": "false", "None": "null", "true": "true", "false": "false", "null": "null"}
 _TOKEN: Final = re.compile(r"\s*+(?:([,:])|([^\s,:]++))")
 _NAME: Final = re.compile(r"[A-Za-z_$][\w$]*+\Z")
@@ -148,6 +149,9 @@ def _with_commas(tokens: Sequence[str], notes: dict[str, None]) -> Iterator[str]
 
 def _bare(text: str, notes: dict[str, None]) -> Iterator[str]:
     """What stands between strings and brackets: signs, numbers, literals, and names without quotation marks."""
+    if (alone := text.strip()) in _BETWEEN:
+        yield alone
+        return
     found = list(_TOKEN.finditer(text))
     for place, token in enumerate(found):
         sign, word = token[1], token[2]

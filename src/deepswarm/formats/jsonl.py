@@ -49,12 +49,13 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _record(line: bytes, number: int, path: Path) -> Record | Problem:
-    source = line[: 4 * SHOWN].decode("utf-8", "replace").rstrip("\r\n")[:SHOWN]
     try:
         value = loads(line, MOST_DEPTH)
     except ValueError as error:
         what = f"not JSON: {error}" if line.endswith(b"\n") else f"the last line breaks off: {error}"
-        return Problem(what, str(path), number, source=source)
-    if isinstance(value, dict):
-        return value
-    return Problem("not a record: a JSON object is needed", str(path), number, source=source)
+    else:
+        if isinstance(value, dict):
+            return value
+        what = "not a record: a JSON object is needed"
+    source = line[: 4 * SHOWN].decode("utf-8", "replace").rstrip("\r\n")[:SHOWN]
+    return Problem(what, str(path), number, source=source)
