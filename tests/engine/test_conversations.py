@@ -6,9 +6,15 @@ import json
 
 import pytest
 
+from deepswarm.core.conversation import messages_of
 from deepswarm.core.events import CallEnded, SeedEnded, TurnNoted
+from deepswarm.core.records import NO_USAGE, Message, Reply
+from deepswarm.core.spec import TaskSpec, check
+from deepswarm.core.turns import Ask, Fail
+from deepswarm.formats.training import Style, rows_of
 from deepswarm.journals.memory import MemoryJournal
 from deepswarm.simulator.law import load_law
+from deepswarm.tasks import made
 from deepswarm.testing.builders import rehearse
 
 WEATHER = {
@@ -220,3 +226,59 @@ def test_a_budget_of_tokens_holds_for_conversations_and_raising_it_goes_on(tmp_p
     then = rehearse(tmp_path, seeds(20), law, journal=journal, provider=first.provider, **keys)
     assert [record["turns"] for record in then.results] == [3] * 20
     assert sum(row.served for row in then.provider.rows()) == 60
+
+
+@pytest.mark.parametrize("form", ["single_quotes", "truncated"])
+def test_tool_calls_that_cannot_be_read_end_as_a_row_with_a_reason(form):
+    broken = {"single_quotes": "{'city': 'Paris'}", "truncated": '{"city": "Par'}[form]
+    call = {"name": "weather", "arguments": broken}
+    said = Message("assistant", "", {"tool_calls": [{"id": "c", "type": "function", "function": call}]})
+    spec = TaskSpec.model_validate(
+        {"prompt_template": "x", "worker_model": "m", "multi_turn": True, "tool_errors": 1, **TOOLS}
+    )
+    kind = made(spec)
+    reply = Reply("", "tool_calls", "m", NO_USAGE, message=said.more)
+    first = kind.step(kind.open({}), reply)
+    assert isinstance(first, Ask)
+    assert first.tool_errors == 1
+    assert "cannot be read" in first.messages[0].content
+    last = kind.step(kind.open({})._replace(tool_errors=1), reply)
+    assert isinstance(last, Fail)
+    assert last.label == "tool_errors"
+
+
+def test_unknown_tools_and_wrong_arguments_are_told_to_the_model_all_in_one_turn():
+    spec = TaskSpec.model_validate({"prompt_template": "x", "worker_model": "m", "multi_turn": True, **TOOLS})
+    kind = made(spec)
+    calls = [
+        {"id": name, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+        for name, arguments in (("weather", {"city": "Rome"}), ("wether", {}), ("weather", {"town": 1}))
+    ]
+    step = kind.step(kind.open({}), Reply("", "tool_calls", "m", NO_USAGE, message={"tool_calls": calls}))
+    assert isinstance(step, Ask)
+    assert [message.content[:12] for message in step.messages] == ["sunny in Rom", '{"error":"th', '{"error":"th']
+    assert step.tool_errors == 2
+
+
+def test_a_task_that_names_no_response_or_two_sources_is_refused_at_its_place():
+    base = {"prompt_template": "x", "worker_model": "m", "multi_turn": True}
+    flaws = check({**base, "tools": [WEATHER], "follow_up": {"texts": ["a"], "template": "b"}})
+    assert {flaw.path for flaw in flaws} == {("tools", 0), ("follow_up",)}
+    assert {flaw.path for flaw in check({**base, "multi_turn": False, "tools": [WEATHER], **TOOLS})} == {
+        ("tools",),
+        ("tool_responses",),
+    }
+
+
+def test_records_of_conversations_become_rows_of_training_sets_with_their_tool_calls(tmp_path):
+    run = rehearse(tmp_path, seeds(1), law(), multi_turn=True, follow_up={"texts": ["Why?"]}, **TOOLS)
+    (record,) = run.results
+    record["messages"] = messages_of((), record)
+    (messages,), (hermes,), (sharegpt,) = (
+        rows_of(form)([record], Style.FIELD) for form in ("messages", "hermes", "sharegpt")
+    )
+    assert [message["role"] for message in messages["messages"]] == roles(record)
+    said = [turn["from"] for turn in hermes["conversations"]]
+    assert said == ["human", "gpt", "tool", "gpt", "human", "gpt", "tool", "gpt"]
+    assert "<tool_call>" in hermes["conversations"][1]["value"]
+    assert [turn["from"] for turn in sharegpt["conversations"]][:4] == ["human", "function_call", "observation", "gpt"]

@@ -6,10 +6,11 @@
     ]
 
 The names are those of OpenAI's chat messages, with the thinking in a field of its own, so that nothing is lost and each
-export chooses its own way of writing it. Today a conversation has one turn; the readers here take any number.
+export chooses its own way of writing it.
 
-Records on disk hold no messages: they are rendered again from the seed and the task under whose fingerprint it was
-asked, both of which the journal keeps whole. Stored, they would repeat a template a million times.
+Records of conversations of several turns hold their messages, as received. All others hold none: theirs are rendered
+again from the seed and the task under whose fingerprint it was asked, both of which the journal keeps whole. Stored,
+they would repeat a template a million times.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ def prompt_hash(prompt: Iterable[Message]) -> str:
 
 
 def messages_of(prompt: Iterable[Message], record: Record) -> list[Json]:
-    """The whole conversation of a done record: what was asked, then its answer with its thinking."""
+    """The whole conversation of a done record: its own messages, or else what was asked and the answer to it."""
+    told = record.get("messages")
+    if isinstance(told, list) and told:
+        return told
     messages: list[Json] = [{"role": message.role, "content": message.content} for message in prompt]
     answer: dict[str, Json] = {"role": "assistant", "content": record.get("answer")}
     if record.get("reasoning"):
