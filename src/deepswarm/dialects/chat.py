@@ -15,7 +15,7 @@ from deepswarm.core import address
 from deepswarm.core.errors import CallError
 from deepswarm.core.jsontext import dumps
 from deepswarm.core.reasoning import REASONING
-from deepswarm.core.records import Assembler, Call, HttpReply, HttpRequest, Json, Message, Reply
+from deepswarm.core.records import NO_PARAMS, Assembler, Call, HttpReply, HttpRequest, Json, Message, Reply
 from deepswarm.dialects import Balance
 from deepswarm.dialects.answers import Answer, Ending, delivered
 from deepswarm.dialects.assembling import ChatAssembler
@@ -168,7 +168,7 @@ class ChatDialect:
             text(message.get("refusal")),
             text(body.get("model")),
             usage_of(body.get("usage"), answered=bool(said or reasoning)),
-            {name: inner for name, inner in message.items() if name not in _PLAIN and inner is not None},
+            _beside(message) if len(message) > len(_PLAIN) else NO_PARAMS,
         )
 
 
@@ -195,6 +195,11 @@ def written(message: Message) -> dict[str, Json]:
     if isinstance(calls, list) and calls:  # the index is of a stream's pieces; some providers refuse it
         found["tool_calls"] = [{name: call[name] for name in call if name != "index"} for call in objects(calls)]
     return found
+
+
+def _beside(message: Mapping[str, Any]) -> Mapping[str, Json]:
+    """The fields of a received message beside its role and content."""
+    return {name: inner for name, inner in message.items() if name not in _PLAIN and inner is not None}
 
 
 def _has_pieces(choice: Any) -> bool:
