@@ -154,7 +154,7 @@ def replay(db: sqlite3.Connection, after: int) -> Iterator[Event]:
         ((row[0], CallStarted(*row[1:])) for row in rows("calls_started")),
         ((row[0], _call_ended(row)) for row in rows("calls_ended")),
         ((row[0], _seed_ended(row[1:])) for row in rows("seeds_ended")),
-        ((row[0], _rare(row[1], row[2])) for row in rows("events")),
+        ((row[0], rare_event(row[1], row[2])) for row in rows("events")),
     ]
     yield from (event for _, event in heapq.merge(*streams, key=lambda pair: pair[0]))
 
@@ -169,7 +169,7 @@ def history(db: sqlite3.Connection, seed: int) -> list[Event]:
     found += [(row[0], _call_ended(row)) for row in rows("calls_ended")]
     found += [(row[0], _seed_ended(row[1:])) for row in rows("seeds_ended")]
     reopened = "SELECT e.event, e.kind, e.data FROM seeds_reopened AS r JOIN events AS e USING (event) WHERE r.seed = ?"
-    found += [(event, _rare(kind, data)) for event, kind, data in db.execute(reopened, (seed,))]
+    found += [(event, rare_event(kind, data)) for event, kind, data in db.execute(reopened, (seed,))]
     return [event for _, event in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -205,7 +205,8 @@ def _seed_ended(row: Sequence[Any]) -> SeedEnded:
     return SeedEnded(utc, at, seed, call, Outcome(outcome), label, reason, attempts, started, payload)
 
 
-def _rare(kind: str, data: str) -> Event:
+def rare_event(kind: str, data: str) -> Event:
+    """A rare event of that name, from its JSON text."""
     values = json.loads(data)
     if kind == SeedReopened.__name__:
         values["was"] = Outcome(values["was"])
