@@ -1,23 +1,25 @@
 """How long a report takes and how large it is: a journal of so many made-up seeds, `deepswarm report`, the live page.
 
-    python bench/report.py make RUN --seeds 1000000     writes the journal; nothing is asked
-    python bench/report.py report RUN                   seconds, peak of memory, sizes of the three files
-    python bench/report.py view RUN                     seconds of the live page's answers while it reads, and after
+python bench/report.py make RUN --seeds 1000000     writes the journal; nothing is asked
+python bench/report.py report RUN                   seconds, peak of memory, sizes of the three files
+python bench/report.py view RUN                     seconds of the live page's answers while it reads, and after
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import random
 import resource
 import subprocess
 import sys
 import time
-import urllib.request
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-from deepswarm.core.events import CallEnded, CallStarted, PaceChanged, RunEnded, RunStarted, SeedEnded
+from deepswarm.core.events import CallEnded, CallStarted, Event, PaceChanged, RunEnded, RunStarted, SeedEnded
 from deepswarm.core.identity import content_of
 from deepswarm.core.records import Incoming, Outcome, Usage
 from deepswarm.engine.folder import RunFolder
@@ -33,31 +35,41 @@ STORY = "The tide came in before anybody had asked for it, and left with what it
 
 
 def make(folder: Path, seeds: int) -> None:
-    """Write the journal of a run of so many seeds, 500 calls at once, 1 % refusals and 1 % failures."""
+    """Write the journal of a run of so many seeds, a few hundred calls at once, 1 % refusals and 1 % failures."""
     RunFolder(folder).make()
     journal = SqliteJournal(RunFolder(folder).journal)
-    chance = random.Random(1)
     fields = ({"id": f"tide-{number}", "topic": f"tide {number}"} for number in range(seeds))
     journal.enrol((Incoming(each["id"], content_of(each), -1, 0, 1) for each in fields), None)
+    asyncio.run(written(journal, history(seeds)))
+    calls = journal.totals().calls
+    journal.close()
+    print(f"{seeds:,} seeds, {calls:,} calls: {journal.path} ({journal.path.stat().st_size / 1e6:,.0f} MB)")
+
+
+async def written(journal: SqliteJournal, events: Iterator[Event]) -> None:
+    keeper = asyncio.create_task(journal.keep())
+    while batch := list(islice(events, BATCH)):
+        await journal.append(batch)
+    keeper.cancel()
+
+
+def history(seeds: int) -> Iterator[Event]:
+    chance = random.Random(1)
     utc, at, call = 1_800_000_000.0, 0.0, 0
-    events = [RunStarted(utc, at, 1, "f", json.dumps(TASK), "bench", simulated=False)]
+    yield RunStarted(utc, at, 1, "f", json.dumps(TASK), "bench", simulated=False)
     for seed in range(1, seeds + 1):
         at += 0.08
         took = chance.lognormvariate(3.5, 0.3)
         if seed % 100 == 0:
             call += 1
-            events += [CallStarted(utc + at, at, call, seed, 1), refused(utc, at + 0.3, call, seed)]
+            yield CallStarted(utc + at, at, call, seed, 1)
+            yield refused(utc, at + 0.3, call, seed)
             limit = 450 + seed // 100 % 50
-            events.append(PaceChanged(utc + at, at, limit, 440, "concurrency", "429s held it", 100, 1, call_s=30.0))
+            yield PaceChanged(utc + at, at, limit, 440, "concurrency", "429s held it", 100, 1, call_s=30.0)
         call += 1
-        events.append(CallStarted(utc + at, at, call, seed, 1))
-        events += ended(utc, at, call, seed, took, chance, good=seed % 100 != 1)
-        if len(events) >= BATCH:
-            journal._write(events)
-            events = []
-    journal._write([*events, RunEnded(utc + at, at, 1, "finished", "")])
-    journal.close()
-    print(f"{seeds:,} seeds, {call:,} calls: {journal.path} ({journal.path.stat().st_size / 1e6:,.0f} MB)")
+        yield CallStarted(utc + at, at, call, seed, 1)
+        yield from ended(utc, at, call, seed, took, chance, good=seed % 100 != 1)
+    yield RunEnded(utc + at, at, 1, "finished", "")
 
 
 def refused(utc: float, at: float, call: int, seed: int) -> CallEnded:

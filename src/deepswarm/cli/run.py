@@ -72,7 +72,7 @@ def command(
     if not simulate and not no_memory:
         provider = with_account(provider, task, screen.say)
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
-    _spare_the_collector()
+    spare_the_collector()
     summary = run(task, folder, wishes, provider, screen, surroundings(_resume_command(), virtual=virtual_time))
     _end_with(summary.text())
     return summary.exit_code
@@ -127,7 +127,7 @@ def surroundings(command: str, *, virtual: bool) -> Any:
     return Surroundings(lambda: virtual_clock(began), time.time, random.random, virtual_time.run, command)
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Collect cycles rarely: what a call makes has none, and looking for them costs some per cent of the time."""
     import gc
 

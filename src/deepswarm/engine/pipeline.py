@@ -3,7 +3,7 @@
     task ── task_type_of ─▶ TaskType ┐
     seeds ── read_seeds ──▶ journal  ├─▶ dispatch ─▶ worker ─▶ caller ─▶ reply ─▶ answer ─▶ outcome
     journal ── totals ────▶ left     ┘                                                        │
-                                          summary ◀─ filter ◀─ export ◀─ output ◀─ journal ◀──┘
+                               summary ◀─ report ◀─ filter ◀─ export ◀─ output ◀─ journal ◀──┘
 
 `run` is that line; everything it calls is one arrow. Each part can be repeated at any time: the journal is the truth.
 """
@@ -53,6 +53,7 @@ from deepswarm.engine.opening import (
 )
 from deepswarm.engine.output import ResultFiles
 from deepswarm.engine.preflight import balance_of, warnings
+from deepswarm.engine.reporting import report_run
 from deepswarm.engine.seeds import SeedFile, lines_of
 from deepswarm.engine.shutdown import Interrupts
 from deepswarm.engine.timeline import Timeline
@@ -163,7 +164,9 @@ def run(
             notes = (*export_run(journal, dialect, spec, folder), *filter_run(journal, dialect, task, folder))
         except OSError as error:  # both are derived; the run itself has ended as its summary says
             notes = (f"not written: {error}; the same command again writes it, without a call",)
-        return replace(summary, folder=f"{folder.path}/", lines=lines, notes=(*bill_run(journal, folder), *notes))
+        finished, calls = summary.how is How.FINISHED, summary.totals.calls
+        notes = (*bill_run(journal, folder), *notes, *report_run(folder, around.utc(), calls, finished=finished))
+        return replace(summary, folder=f"{folder.path}/", lines=lines, notes=notes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,7 +24,7 @@ FINEST: Final = 64
 """A damaged range of so many events or fewer is given up as a whole: a page holds some dozens of them."""
 TABLES: Final = ("calls_started", "calls_ended", "seeds_ended", "events")
 _OUTCOMES: Final = {str(outcome): outcome for outcome in Outcome}
-_Numbered = list[tuple[int, Event]]
+NO_BODY: Final = "x''"
 
 
 class Lost(NamedTuple):
@@ -83,62 +82,80 @@ def skim(
     """
     while after < last:
         until = min(last, after + WINDOW)
-        numbered: _Numbered = []
+        places: list[Event | None] = [None] * (until - after)
         for table in TABLES:
-            numbered += _rows(db, table, after, until, bodies=bodies, damage=damage)
-        numbered.sort(key=itemgetter(0))
-        yield until, [event for _, event in numbered]
+            _read(db, table, Range(after, until, after + 1, bodies), places, damage)
+        yield until, [event for event in places if event is not None]
         after = until
 
 
-def _rows(
-    db: sqlite3.Connection, table: str, after: int, until: int, *, bodies: bool, damage: Damage | None
-) -> _Numbered:
-    """One table's events of a range; what is damaged is narrowed down by halves, then given up."""
+class Range(NamedTuple):
+    """Events above `after` and up to `until`, of the window that begins with event `first`; replies with `bodies`?"""
+
+    after: int
+    until: int
+    first: int
+    bodies: bool
+
+
+def _read(db: sqlite3.Connection, table: str, wanted: Range, places: list[Event | None], damage: Damage | None) -> None:
+    """Put one table's events of a range into their places; what is damaged is narrowed down by halves."""
+    after, until, first, bodies = wanted
     try:
-        return _READERS[table](db, after, until, bodies)
+        _READERS[table](db, wanted, places)
     except sqlite3.DatabaseError as error:
         if damage is None:
             raise
         if until - after <= FINEST:
             damage.add(Lost(table, after + 1, until), error)
-            return []
-    middle = (after + until) // 2
-    return [
-        *_rows(db, table, after, middle, bodies=bodies, damage=damage),
-        *_rows(db, table, middle, until, bodies=bodies, damage=damage),
-    ]
+            return
+        middle = (after + until) // 2
+        _read(db, table, Range(after, middle, first, bodies), places, damage)
+        _read(db, table, Range(middle, until, first, bodies), places, damage)
 
 
-def _started(db: sqlite3.Connection, after: int, until: int, bodies: bool) -> _Numbered:  # noqa: ARG001, FBT001 - one shape for all tables
-    query = """SELECT event, utc, at, call, seed, attempt, turn, tier, endpoint FROM calls_started
-        WHERE event > ? AND event <= ? ORDER BY event"""
-    return [(row[0], CallStarted._make(row[1:])) for row in db.execute(query, (after, until))]
+def _query(columns: str, table: str) -> str:
+    return f"SELECT event, {columns} FROM {table} WHERE event > ? AND event <= ? ORDER BY event"
 
 
-def _ended(db: sqlite3.Connection, after: int, until: int, bodies: bool) -> _Numbered:  # noqa: FBT001 - see above
-    query = f"""SELECT event, utc, at, call, seed, label, detail, status, finish_reason, model, maybe_billed,
-        tokens_in, tokens_out, cached, reasoning, {"body" if bodies else "x''"}
-        FROM calls_ended WHERE event > ? AND event <= ? ORDER BY event"""
-    usage, call = Usage._make, CallEnded._make
-    return [
-        (row[0], call((*row[1:10], usage(row[11:15]), row[10] == 1, "", row[15])))
-        for row in db.execute(query, (after, until))
-    ]
+_STARTED: Final = _query("utc, at, call, seed, attempt, turn, tier, endpoint", "calls_started")
+_ENDED: Final = {
+    bodies: _query(
+        "utc, at, call, seed, label, detail, status, finish_reason, model, maybe_billed, "
+        f"tokens_in, tokens_out, cached, reasoning, {'body' if bodies else NO_BODY}",
+        "calls_ended",
+    )
+    for bodies in (False, True)
+}
+_OUTCOME: Final = _query("utc, at, seed, call, outcome, label, reason, attempts, started", "seeds_ended")
+_RARE: Final = _query("kind, data", "events")
 
 
-def _outcomes(db: sqlite3.Connection, after: int, until: int, bodies: bool) -> _Numbered:  # noqa: ARG001, FBT001 - see above
-    query = """SELECT event, utc, at, seed, call, outcome, label, reason, attempts, started FROM seeds_ended
-        WHERE event > ? AND event <= ? ORDER BY event"""
-    outcomes, ended = _OUTCOMES, SeedEnded._make
-    return [
-        (row[0], ended((*row[1:5], outcomes[row[5]], *row[6:], b""))) for row in db.execute(query, (after, until))
-    ]
+# A tuple's own maker is three times as fast as that of the class, which counts what it is given.
 
 
-def _rare(db: sqlite3.Connection, after: int, until: int, bodies: bool) -> _Numbered:  # noqa: ARG001, FBT001 - see above
-    query = "SELECT event, kind, data FROM events WHERE event > ? AND event <= ? ORDER BY event"
-    return [(event, rare_event(kind, data)) for event, kind, data in db.execute(query, (after, until))]
+def _started(db: sqlite3.Connection, wanted: Range, places: list[Event | None]) -> None:
+    first, made = wanted.first, tuple.__new__
+    for row in db.execute(_STARTED, wanted[:2]):
+        places[row[0] - first] = made(CallStarted, row[1:])
+
+
+def _ended(db: sqlite3.Connection, wanted: Range, places: list[Event | None]) -> None:
+    first, made = wanted.first, tuple.__new__
+    for row in db.execute(_ENDED[wanted.bodies], wanted[:2]):
+        usage = made(Usage, row[11:15])
+        places[row[0] - first] = made(CallEnded, (*row[1:10], usage, row[10] == 1, "", row[15]))
+
+
+def _outcomes(db: sqlite3.Connection, wanted: Range, places: list[Event | None]) -> None:
+    first, made, outcomes = wanted.first, tuple.__new__, _OUTCOMES
+    for row in db.execute(_OUTCOME, wanted[:2]):
+        places[row[0] - first] = made(SeedEnded, (*row[1:5], outcomes[row[5]], *row[6:], b""))
+
+
+def _rare(db: sqlite3.Connection, wanted: Range, places: list[Event | None]) -> None:
+    for number, kind, data in db.execute(_RARE, wanted[:2]):
+        places[number - wanted.first] = rare_event(kind, data)
 
 
 _READERS: Final = {"calls_started": _started, "calls_ended": _ended, "seeds_ended": _outcomes, "events": _rare}

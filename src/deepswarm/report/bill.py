@@ -198,23 +198,26 @@ class _Sums:
 
     def add(self, charged: _Charged) -> None:
         """Add a call."""
-        tokens_in, tokens_out, cached, reasoning = charged.usage
+        _, _, _, _, (tokens_in, tokens_out, cached, reasoning), rates, reported, metered = charged
+        tokens_in = tokens_in or 0
         self.calls += 1
-        self.reasoning += reasoning or 0
-        if cached is not None:
-            self.cache_told += tokens_in or 0
-        if not charged.metered:
+        if not metered:
             self.unmetered += 1
-        elif charged.reported is not None:
-            self.reported = total((self.reported, charged.reported))
-        elif charged.rates is None:
+        elif reported is not None:
+            self.reported = total((self.reported, reported))
+        elif rates is None:
             self.unpriced += 1
-        sums = self.tokens.get(charged.rates)
+        sums = self.tokens.get(rates)
         if sums is None:
-            sums = self.tokens[charged.rates] = [0, 0, 0]
-        sums[0] += tokens_in or 0
-        sums[1] += min(cached or 0, tokens_in or 0)
-        sums[2] += tokens_out or 0
+            sums = self.tokens[rates] = [0, 0, 0]
+        sums[0] += tokens_in
+        if cached is not None:
+            self.cache_told += tokens_in
+            sums[1] += min(cached, tokens_in)
+        if tokens_out is not None:
+            sums[2] += tokens_out
+        if reasoning is not None:
+            self.reasoning += reasoning
 
     def line(self, model: str, tier: int, cause: Cause) -> Line:
         """The line that it has become."""

@@ -1,0 +1,222 @@
+"""The report of a run, from its journal: report.html, report.md and summary.json. Nothing here calls an API.
+
+A damaged journal is reported as well: what can be read of it, and what cannot.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from deepswarm.core.errors import JournalDamaged, JournalError, TaskFileError
+from deepswarm.core.jsontext import dumps, loads
+from deepswarm.core.records import Json, Record
+from deepswarm.engine.exporting import Prompts
+from deepswarm.engine.filtering import RecordedRun, explained, has_run, no_run, recorded
+from deepswarm.engine.folder import REPORT, RunFolder
+from deepswarm.engine.looking import with_messages
+from deepswarm.engine.output import FAILED, RESULTS, record_from
+from deepswarm.formats.whole_file import whole_file
+from deepswarm.journals.browsing import Browser
+from deepswarm.journals.lock import is_held
+from deepswarm.journals.skimming import Salvage
+from deepswarm.journals.sqlite import FILE, SqliteJournal
+from deepswarm.prices import book_of
+from deepswarm.report.bill import Billing
+from deepswarm.report.facts import Place, facts_of
+from deepswarm.report.figures import Figures
+from deepswarm.report.markdown import markdown
+from deepswarm.report.page import Rows, html
+from deepswarm.report.rows import MOST_BYTES, bounded, row_of
+from deepswarm.version import VERSION
+
+SAMPLED: Final = 50
+"""Answers by chance in a report."""
+MOST_FAILED: Final = 1_000
+"""Failures in a report; every class has its part."""
+AT_ONCE: Final = 300_000
+"""Calls up to which the end of a run that is not finished waits for its report; some ten seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report that was written.
+
+    Attributes:
+        facts: What summary.json holds.
+        files: The three files.
+    """
+
+    facts: dict[str, Json]
+    files: tuple[Path, Path, Path]
+
+    @property
+    def damage(self) -> str:
+        """What of the journal cannot be read; empty when it is sound."""
+        journal = self.facts["journal"]
+        return str(journal["damage"]) if isinstance(journal, dict) else ""
+
+
+def write_report(
+    folder: Path, utc: float, *, target: Path | None = None, name: str | None = None, running: bool | None = None
+) -> Report:
+    """Write the three files of a run's report; another process may be writing the run meanwhile.
+
+    The same journal gives the same rows. A damaged one gives a report of what is sound.
+
+    Args:
+        folder: The run's output folder.
+        utc: Now, seconds since 1970.
+        target: Where the files go; None is the output folder.
+        name: How the folder is called in the report; None is its path.
+        running: Whether a process is at work on the run; None looks.
+
+    Raises:
+        TaskFileError: If there is no run in the folder, or the files cannot be written.
+        JournalError: If the journal is empty or a newer version wrote it.
+    """
+    if not has_run(folder):
+        raise TaskFileError([no_run(folder, "there is no run in it")])
+    held = is_held(RunFolder(folder).journal) if running is None else running
+    place = Place(name or str(folder), None, held, utc, VERSION, kept=_lines(folder / "clean.jsonl"))
+    facts, rows = _gathered(folder, place)
+    target = folder if target is None else target
+    files = (target / REPORT[0], target / REPORT[1], target / REPORT[2])
+    title = f"{name or folder.resolve().name}: DeepSwarm report"
+    texts = (html(facts, rows, title), markdown(facts, rows), dumps(facts).decode() + "\n")
+    for path, text in zip(files, texts, strict=True):
+        with explained(path), whole_file(path) as file:
+            file.write(text.encode("utf-8", "replace"))
+    return Report(facts, files)
+
+
+def report_line(report: Report) -> str:
+    """What the end of a run says of its report."""
+    return f"report     {report.files[0]}"
+
+
+def report_run(folder: RunFolder, utc: float, calls: int, *, finished: bool) -> list[str]:
+    """The report at the end of a run, and what to say of it; a large run that goes on later has none now.
+
+    It is derived and can be made at any time, so nothing that goes wrong here changes how the run ended.
+    """
+    again = f"deepswarm report {folder.path}/"
+    if not finished and calls > AT_ONCE:
+        return [f"report     {again} makes it from the {calls:,} calls"]
+    try:
+        return [report_line(write_report(folder.path, utc, running=False))]
+    except (TaskFileError, JournalError) as error:
+        return [f"report     not written: {error}", f"           again, without a call: {again}"]
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _gathered(folder: Path, place: Place) -> tuple[dict[str, Json], Rows]:
+    """Facts and rows; of what is sound when the journal is damaged."""
+    place = replace(
+        place,
+        lines=(_lines(folder / RESULTS), _lines(folder / FAILED)),
+        dropped=_lines(folder / "errors.jsonl") if place.kept is not None else None,
+    )
+    try:
+        with recorded(folder) as run:
+            figures = figures_of(run.journal)
+            return _facts(folder, figures, replace(place, totals=run.totals)), _rows(run)
+    except JournalDamaged as damage:
+        return _salvaged(folder, place, damage)
+
+
+def figures_of(journal: SqliteJournal, tell: Callable[[int], None] | None = None) -> Figures:
+    """All events of a journal, folded; the bill by the prices of its newest session's task.
+
+    Args:
+        journal: To read from.
+        tell: Hears how many events have been read, now and then.
+    """
+    task = journal.task()
+    figures = Figures(Billing(task))
+    for number, events in journal.skim(bodies=book_of(task, "").reports_cost):
+        figures.watch(events)
+        if tell is not None:
+            tell(number)
+    return figures
+
+
+def _salvaged(folder: Path, place: Place, damage: JournalDamaged) -> tuple[dict[str, Json], Rows]:
+    salvage = Salvage(RunFolder(folder).journal / FILE)
+    figures = Figures()
+    try:
+        for events in salvage.events(bodies=True):
+            figures.watch(events)
+    except sqlite3.DatabaseError as error:
+        salvage.damage.why = salvage.damage.why or str(error)
+    try:
+        with recorded(folder) as run:
+            place, rows = replace(place, totals=run.totals), _rows(run)
+    except (JournalError, TaskFileError, ValueError):
+        rows = Rows(unreadable="Answers and failures cannot be read from the journal; results.jsonl has the answers.")
+    lost, counted = salvage.damage.events, sum(figures.calls.values())
+    ended = sum(figures.outcomes.values())
+    words = (
+        f"{salvage.damage.why or damage}. {_ranges(salvage)} The figures here are of what is sound: {counted:,} calls "
+        f"and {ended:,} ended seeds. results.jsonl and failed.jsonl are files of their own and "
+        "not touched by this. What to do: copy the whole folder away before anything else, then run the task with "
+        "another output_dir for the seeds that results.jsonl does not have."
+    )
+    return _facts(folder, figures, replace(place, damage=words, lost_events=lost)), rows
+
+
+def _ranges(salvage: Salvage) -> str:
+    lost = salvage.damage.lost
+    if not lost:
+        return "No list of events can be read."
+    named = "; ".join(f"{first:,} to {last:,} of {table}" for table, first, last in lost[:10])
+    return f"Events that cannot be read: {named}{'; …' if len(lost) > 10 else ''}."
+
+
+def _facts(folder: Path, figures: Figures, place: Place) -> dict[str, Json]:
+    numbers = [each.seed for some in figures.examples.values() for each in some]
+    try:
+        browser = Browser(RunFolder(folder).journal / FILE)
+        try:
+            place = replace(place, keys=browser.keys(numbers))
+        finally:
+            browser.close()
+    except JournalDamaged:
+        pass  # examples without their ids
+    return facts_of(figures, figures.billing.bill(), place)
+
+
+def _rows(run: RecordedRun) -> Rows:
+    browser = Browser(run.journal.path)
+    try:
+        chance = random.Random(run.totals.last_event).random
+        prompts = Prompts(run.journal.tasks())
+        sample = [row_of(record) for record in _records(run, browser, browser.sampled(SAMPLED, chance), prompts)]
+        most_bytes = MOST_BYTES - len(dumps(sample))
+        failures = browser.failures(MOST_FAILED)
+        failed = bounded((row_of(record) for record in _records(run, browser, failures, prompts)), most_bytes)
+        return Rows(sample, list(failed))
+    finally:
+        browser.close()
+
+
+def _records(run: RecordedRun, browser: Browser, events: Iterable[int], prompts: Prompts) -> Iterable[Record]:
+    for story in browser.stories(events):
+        record, payload = record_from(story, run.dialect)
+        record["seed"] = loads(payload)
+        yield with_messages(record, prompts)
+
+
+def _lines(path: Path) -> int | None:
+    """Lines of a file; None when there is none."""
+    try:
+        with path.open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    except OSError:
+        return None
