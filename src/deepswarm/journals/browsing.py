@@ -6,6 +6,7 @@ asks for more than a bounded stretch of a table at a time, or passes over it onc
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
@@ -20,30 +21,24 @@ from deepswarm.journals.sqlite_rows import stories
 STRETCH: Final = 2_000
 """Ended seeds that one query looks at."""
 _ALL: Final = frozenset(Outcome)
+_NEWEST: Final = (1 << 63) - 1
+_COLUMNS: Final = ("s.key", "CAST(e.payload AS TEXT)", "e.reason", "CAST(c.body AS TEXT)")
 _NUMBERS: Final = "SELECT number FROM seeds WHERE state = ?"
 _STILL: Final = "NOT EXISTS (SELECT 1 FROM seeds_reopened AS r WHERE r.seed = e.seed AND r.event > e.event)"
 
 
-class Ended(NamedTuple):
-    """A seed that ended, in one line.
+class Page(NamedTuple):
+    """A page of ended seeds.
 
     Attributes:
-        event: Number of the event of its end.
-        key: The seed key.
-        outcome: done, rejected or failed.
-        label: "ok", or the class of what went wrong.
-        reason: For people; empty when it is done.
-        utc: When, seconds since 1970.
-        payload: The seed's own line as JSON text.
+        events: Of their ends, the newest first.
+        before: Where the next page begins; None when this was the last one.
+        looked: Seeds that were looked at.
     """
 
-    event: int
-    key: str
-    outcome: str
-    label: str
-    reason: str
-    utc: float
-    payload: bytes
+    events: list[int]
+    before: int | None
+    looked: int
 
 
 class Browser:
@@ -97,3 +92,47 @@ class Browser:
         with explained(self.path):
             found = ((number, self._db.execute(query, (number,)).fetchone()) for number in numbers)
             return {number: row[0] for number, row in found if row is not None}
+
+    def page(self, outcomes: frozenset[Outcome], before: int | None, find: str, most: int) -> Page:
+        """Ended seeds, the newest first, from one stretch of the journal.
+
+        Args:
+            outcomes: Of the seeds that are wanted.
+            before: Only ends before this event; None begins with the newest.
+            find: What id, seed, reason or reply must hold, whatever the case of its ASCII letters; empty wants all.
+            most: At most so many are given.
+        """
+        before = _NEWEST if before is None else before
+        stretch = "SELECT * FROM seeds_ended WHERE event < ? ORDER BY event DESC LIMIT ?"
+        wanted = ",".join(f"'{outcome}'" for outcome in sorted(outcomes))
+        said, patterns = _says(find)
+        query = f"""SELECT e.event FROM ({stretch}) AS e JOIN seeds AS s ON s.number = e.seed
+            LEFT JOIN calls_ended AS c ON c.call = e.call AND e.call > 0
+            WHERE e.outcome IN ({wanted}) AND {_STILL} {said} ORDER BY e.event DESC LIMIT ?"""
+        with explained(self.path):
+            looked, oldest = self._db.execute(
+                f"SELECT count(*), min(event) FROM ({stretch})", (before, STRETCH)
+            ).fetchone()
+            rows = self._db.execute(query, (before, STRETCH, *patterns, most)).fetchall()
+        events = [row[0] for row in rows]
+        if len(events) == most:
+            return Page(events, events[-1], looked)
+        return Page(events, oldest if looked == STRETCH else None, looked)
+
+
+def _says(find: str) -> tuple[str, list[str]]:
+    """The condition that one of a row's texts holds this one, and its values; texts within JSON may be escaped."""
+    if not find:
+        return "", []
+    patterns = [f"%{_literal(each)}%" for each in spellings(find)]
+    tests = [f"{column} LIKE ? ESCAPE '\\'" for column in _COLUMNS for _ in patterns]
+    return f"AND ({' OR '.join(tests)})", patterns * len(_COLUMNS)
+
+
+def spellings(find: str) -> list[str]:
+    """A text as it stands in JSON: as it is, with escaped quotation marks and the like, and in ASCII alone."""
+    return list(dict.fromkeys((find, json.dumps(find, ensure_ascii=False)[1:-1], json.dumps(find)[1:-1])))
+
+
+def _literal(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
