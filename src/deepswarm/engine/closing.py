@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from deepswarm.core import jsontext
 from deepswarm.core.errors import DeepSwarmError, Problem, TaskFileError
 from deepswarm.core.records import Json, Outcome
+from deepswarm.core.scheduler import How
 from deepswarm.core.spec import TaskSpec
 from deepswarm.dialects import Dialect
 from deepswarm.doors import find
-from deepswarm.engine.filter_files import resolved, with_texts
-from deepswarm.engine.filtering import apply, with_shared_schema
 from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.output import records
-from deepswarm.filters import build
 from deepswarm.formats import TABLE as FORMATS
 from deepswarm.journals import Journal
+from deepswarm.report.summary import Summary
 from deepswarm.taskfile import TaskFile, resolve
 
 DONE = frozenset({Outcome.DONE})
+REPORTED_AT_ONCE: Final = 300_000
+"""Calls up to which the end of a run that is not finished waits for its report; some ten seconds."""
 
 
 def export_run(journal: Journal, dialect: Dialect, spec: TaskSpec, folder: RunFolder) -> list[str]:
@@ -35,6 +37,8 @@ def filter_run(journal: Journal, dialect: Dialect, task: TaskFile, folder: RunFo
     """Judge all answers by the task's filters into clean.jsonl and errors.jsonl; what to say of it."""
     if not task.spec.filters:
         return []
+    from deepswarm.engine.filtering import apply
+
     clean, errors = folder.path / "clean.jsonl", folder.path / "errors.jsonl"
     try:
         report = apply(records(journal, dialect, DONE), filters_of(task), clean, errors)
@@ -44,12 +48,34 @@ def filter_run(journal: Journal, dialect: Dialect, task: TaskFile, folder: RunFo
     return [f"filtered   {line}" if not number else f"           {line}" for number, line in enumerate(report.lines())]
 
 
+def report_run(folder: RunFolder, utc: float, summary: Summary) -> list[str]:
+    """The report at the end of a run, and what to say of it; a large run that goes on later has none now.
+
+    It is derived and can be made at any time, so nothing that goes wrong here changes how the run ended.
+    """
+    from deepswarm.engine.reporting import write_report
+
+    calls, again = summary.totals.calls, f"deepswarm report {folder.path}/"
+    if summary.how is not How.FINISHED and calls > REPORTED_AT_ONCE:
+        return [f"report     {again} makes it from the {calls:,} calls"]
+    try:
+        return [f"report     {write_report(folder.path, utc, running=False).files[0]}"]
+    except DeepSwarmError as error:
+        return [f"report     not written: {error}", f"           again, without a call: {again}"]
+
+
 def check_filters(task: TaskFile) -> None:
     """Raise for what is wrong with the task's filters: before the first call, not after the last one.
 
     Raises:
         TaskFileError: With every unknown filter, unknown option and bad value.
     """
+    if not task.spec.filters:
+        return
+    from deepswarm.engine.filter_files import with_texts
+    from deepswarm.engine.filtering import with_shared_schema
+    from deepswarm.filters import build
+
     build(with_texts(with_shared_schema(filters_of(task))), str(task.path))
 
 
@@ -63,6 +89,8 @@ def filters_of(task: TaskFile) -> list[str | Mapping[str, Json]]:
 
 
 def _with_files(task: TaskFile, setting: Mapping[str, Json]) -> str | Mapping[str, Json]:
+    from deepswarm.engine.filter_files import resolved
+
     options = setting.get("structure")
     if not isinstance(options, dict) or not isinstance(options.get("schema"), str):
         return resolved(setting, lambda name: resolve(task, name).resolve())

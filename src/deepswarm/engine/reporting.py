@@ -38,8 +38,6 @@ SAMPLED: Final = 50
 """Answers by chance in a report."""
 MOST_FAILED: Final = 1_000
 """Failures in a report; every class has its part."""
-AT_ONCE: Final = 300_000
-"""Calls up to which the end of a run that is not finished waits for its report; some ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +90,6 @@ def write_report(
         with explained(path), whole_file(path) as file:
             file.write(text.encode("utf-8", "replace"))
     return Report(facts, files)
-
-
-def report_line(report: Report) -> str:
-    """What the end of a run says of its report."""
-    return f"report     {report.files[0]}"
-
-
-def report_run(folder: RunFolder, utc: float, calls: int, *, finished: bool) -> list[str]:
-    """The report at the end of a run, and what to say of it; a large run that goes on later has none now.
-
-    It is derived and can be made at any time, so nothing that goes wrong here changes how the run ended.
-    """
-    again = f"deepswarm report {folder.path}/"
-    if not finished and calls > AT_ONCE:
-        return [f"report     {again} makes it from the {calls:,} calls"]
-    try:
-        return [report_line(write_report(folder.path, utc, running=False))]
-    except (TaskFileError, JournalError) as error:
-        return [f"report     not written: {error}", f"           again, without a call: {again}"]
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
