@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -79,8 +79,8 @@ def write_report(
     """
     if not has_run(folder):
         raise TaskFileError([no_run(folder, "there is no run in it")])
-    held = is_held(RunFolder(folder).journal) if running is None else running
-    place = Place(name or str(folder), None, held, utc, VERSION, kept=_lines(folder / "clean.jsonl"))
+    place = place_of(folder, utc)
+    place = replace(place, folder=name or place.folder, is_running=place.is_running if running is None else running)
     facts, rows = _gathered(folder, place)
     target = folder if target is None else target
     files = (target / REPORT[0], target / REPORT[1], target / REPORT[2])
@@ -97,33 +97,59 @@ def write_report(
 
 def _gathered(folder: Path, place: Place) -> tuple[dict[str, Json], Rows]:
     """Facts and rows; of what is sound when the journal is damaged."""
-    place = replace(
-        place,
-        lines=(_lines(folder / RESULTS), _lines(folder / FAILED)),
-        dropped=_lines(folder / "errors.jsonl") if place.kept is not None else None,
-    )
     try:
         with recorded(folder) as run:
             figures = figures_of(run.journal)
-            return _facts(folder, figures, replace(place, totals=run.totals)), _rows(run)
+            return facts_now(figures, replace(place, totals=run.totals), run.journal.path), _rows(run)
     except JournalDamaged as damage:
         return _salvaged(folder, place, damage)
 
 
-def figures_of(journal: SqliteJournal, tell: Callable[[int], None] | None = None) -> Figures:
-    """All events of a journal, folded; the bill by the prices of its newest session's task.
+def place_of(folder: Path, utc: float, before: Place | None = None) -> Place:
+    """What the folder's files say of a run.
 
     Args:
-        journal: To read from.
-        tell: Hears how many events have been read, now and then.
+        folder: The output folder.
+        utc: Now, seconds since 1970.
+        before: What was found the last time: the lines of files that still have the same size are not counted again.
     """
+    found = Place(str(folder), None, is_held(RunFolder(folder).journal), utc, VERSION)
+    paths = tuple(folder / name for name in (RESULTS, FAILED, "clean.jsonl", "errors.jsonl"))
+    sizes = tuple(path.stat().st_size if path.is_file() else None for path in paths)
+    if before is not None and before.sizes == sizes:
+        return replace(found, lines=before.lines, kept=before.kept, dropped=before.dropped, sizes=sizes)
+    results, failed, kept, dropped = (None, None, None, None) if found.is_running else map(_lines, paths)
+    dropped = None if kept is None else dropped
+    return replace(found, lines=(results, failed), kept=kept, dropped=dropped, sizes=() if found.is_running else sizes)
+
+
+def figures_of(journal: SqliteJournal) -> Figures:
+    """All events of a journal, folded; the bill by the prices of its newest session's task."""
     task = journal.task()
     figures = Figures(Billing(task))
-    for number, events in journal.skim(bodies=book_of(task, "").reports_cost):
+    for _, events in journal.skim(bodies=book_of(task, "").reports_cost):
         figures.watch(events)
-        if tell is not None:
-            tell(number)
     return figures
+
+
+def facts_now(figures: Figures, place: Place, journal: Path) -> dict[str, Json]:
+    """The facts as they stand, with the ids of the seeds that are named; the figures can be folded on.
+
+    Args:
+        figures: Of all events until now.
+        place: What is known beside them.
+        journal: The journal's file.
+    """
+    numbers = [each.seed for some in figures.examples.values() for each in some]
+    try:
+        browser = Browser(journal)
+        try:
+            place = replace(place, keys=browser.keys(numbers))
+        finally:
+            browser.close()
+    except JournalDamaged:
+        pass  # examples without their ids
+    return facts_of(figures, figures.billing.bill(), place)
 
 
 def _salvaged(folder: Path, place: Place, damage: JournalDamaged) -> tuple[dict[str, Json], Rows]:
@@ -147,7 +173,7 @@ def _salvaged(folder: Path, place: Place, damage: JournalDamaged) -> tuple[dict[
         "not touched by this. What to do: copy the whole folder away before anything else, then run the task with "
         "another output_dir for the seeds that results.jsonl does not have."
     )
-    return _facts(folder, figures, replace(place, damage=words, lost_events=lost)), rows
+    return facts_now(figures, replace(place, damage=words, lost_events=lost), salvage.path), rows
 
 
 def _ranges(salvage: Salvage) -> str:
@@ -156,19 +182,6 @@ def _ranges(salvage: Salvage) -> str:
         return "No list of events can be read."
     named = "; ".join(f"{first:,} to {last:,} of {table}" for table, first, last in lost[:10])
     return f"Events that cannot be read: {named}{'; …' if len(lost) > 10 else ''}."
-
-
-def _facts(folder: Path, figures: Figures, place: Place) -> dict[str, Json]:
-    numbers = [each.seed for some in figures.examples.values() for each in some]
-    try:
-        browser = Browser(RunFolder(folder).journal / FILE)
-        try:
-            place = replace(place, keys=browser.keys(numbers))
-        finally:
-            browser.close()
-    except JournalDamaged:
-        pass  # examples without their ids
-    return facts_of(figures, figures.billing.bill(), place)
 
 
 def _rows(run: RecordedRun) -> Rows:

@@ -35,6 +35,7 @@ class Place:
         keys: Ids of the seeds that are named as examples, by number.
         damage: What of the journal cannot be read, in words; empty when all of it can be.
         lost_events: How many events that concerns, at most.
+        sizes: Bytes of the files whose lines were counted.
         made_utc: When this is written, seconds since 1970.
         version: Of DeepSwarm.
     """
@@ -50,6 +51,7 @@ class Place:
     keys: Mapping[int, str] = field(default_factory=dict)
     damage: str = ""
     lost_events: int = 0
+    sizes: tuple[int | None, ...] = ()
 
 
 def facts_of(figures: Figures, bill: Bill, place: Place) -> dict[str, Json]:
