@@ -181,7 +181,7 @@ def browsed(address, folder, *more):
         pytest.fail("this test needs Chromium: apt-get install -y chromium")
     command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
     command += ["--window-size=1280,2000", "--virtual-time-budget=4000", *more, address]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=40).stdout
 
 
 @pytest.mark.slow

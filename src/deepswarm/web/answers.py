@@ -32,8 +32,6 @@ MOST_FOUND: Final = 200
 """Characters that can be searched for."""
 STRETCH_BYTES: Final = 4_000_000
 """Of a filter's file that are looked at for one answer."""
-WAIT_S: Final = 20.0
-"""Seconds for which an answer waits for news, so that the page hears of them at once without asking all the time."""
 _TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 _OUTCOMES: Final[Mapping[str, frozenset[Outcome]]] = {
     "all": frozenset(Outcome),
@@ -80,10 +78,10 @@ class Answers:
             return _json({"error": str(error)}, 500)
 
     def _state(self, query: Mapping[str, str]) -> Answer:
-        """The facts, when they are newer than those that the page has `seen`; else nothing (204), after a while."""
+        """The facts, when they are newer than those that the page has `seen`; else nothing (204)."""
         seen = int(query.get("seen", "0"))
-        told = self.following.wait(seen, WAIT_S)
-        if told.number <= seen:
+        told = self.following.told
+        if told.number in {0, seen}:
             return Answer(204, "application/json", b"")
         return Answer(200, "application/json", b'{"number":%d,"facts":%b}' % told)
 

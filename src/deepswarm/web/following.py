@@ -48,7 +48,6 @@ class Following:
     clock: Callable[[], float]
     _told: Told = field(default_factory=Told)
     _over: threading.Event = field(default_factory=threading.Event)
-    _new: threading.Condition = field(default_factory=threading.Condition)
     _figures: Figures = field(default_factory=Figures)
     _last: int = 0
     _file: int = 0
@@ -59,12 +58,6 @@ class Following:
         """The newest text."""
         return self._told
 
-    def wait(self, seen: int, seconds: float) -> Told:
-        """The newest text, as soon as its number is above `seen`, or after so many seconds."""
-        with self._new:
-            self._new.wait_for(lambda: self._told.number > seen or self._over.is_set(), seconds)
-        return self._told
-
     def follow(self) -> None:
         """Read and tell until `end`; for a thread of its own."""
         while not self._over.is_set():
@@ -72,10 +65,8 @@ class Following:
             self._over.wait(BEAT_S)
 
     def end(self) -> None:
-        """Let the thread go, and whoever waits."""
+        """Let the thread go."""
         self._over.set()
-        with self._new:
-            self._new.notify_all()
 
     def look(self) -> None:
         """Read what is new, and tell it; a journal that cannot be read is told as well."""
@@ -122,6 +113,4 @@ class Following:
             self._publish(text)
 
     def _publish(self, text: bytes) -> None:
-        with self._new:
-            self._told = Told(self._told.number + 1, text)
-            self._new.notify_all()
+        self._told = Told(self._told.number + 1, text)

@@ -156,11 +156,10 @@
       try {
         const news = await ask(`api/state?seen=${seen}`);
         if (news !== null) {
-          if (news.number < seen) seen = 0;
           seen = news.number;
           show(news.facts);
         }
-        await rest(document.hidden ? 5000 : 500);
+        await rest(document.hidden ? 5000 : seen ? 1000 : 100);
       } catch (error) {
         trouble(`The page's server does not answer (${error.message}). Is \`deepswarm view\` still there?`);
         await rest(2000);
