@@ -1,4 +1,4 @@
-"""How long a report takes and how large it is: a journal of so many made-up seeds, `deepswarm report`, the live page.
+"""How long a report takes and how large it is: a journal of so many made-up seeds, and `deepswarm report`.
 
 python bench/report.py make RUN --seeds 1000000     writes the journal; nothing is asked
 python bench/report.py report RUN                   seconds, peak of memory, sizes of the three files
@@ -115,7 +115,7 @@ def report(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("make", "fold", "report", "view"))
+    parser.add_argument("what", choices=("make", "fold", "report"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=1_000_000)
     wish = parser.parse_args()
