@@ -79,8 +79,8 @@ def write_report(
     """
     if not has_run(folder):
         raise TaskFileError([no_run(folder, "there is no run in it")])
-    place = place_of(folder, utc)
-    place = replace(place, folder=name or place.folder, is_running=place.is_running if running is None else running)
+    place = place_of(folder, utc, running=running)
+    place = replace(place, folder=name or place.folder)
     facts, rows = _gathered(folder, place)
     target = folder if target is None else target
     files = (target / REPORT[0], target / REPORT[1], target / REPORT[2])
@@ -105,22 +105,24 @@ def _gathered(folder: Path, place: Place) -> tuple[dict[str, Json], Rows]:
         return _salvaged(folder, place, damage)
 
 
-def place_of(folder: Path, utc: float, before: Place | None = None) -> Place:
+def place_of(folder: Path, utc: float, *, running: bool | None = None, before: Place | None = None) -> Place:
     """What the folder's files say of a run.
 
     Args:
         folder: The output folder.
         utc: Now, seconds since 1970.
+        running: Whether a process is at work on the run; None looks. Files that grow are not counted.
         before: What was found the last time: the lines of files that still have the same size are not counted again.
     """
-    found = Place(str(folder), None, is_held(RunFolder(folder).journal), utc, VERSION)
+    running = is_held(RunFolder(folder).journal) if running is None else running
+    found = Place(str(folder), None, running, utc, VERSION)
     paths = tuple(folder / name for name in (RESULTS, FAILED, "clean.jsonl", "errors.jsonl"))
     sizes = tuple(path.stat().st_size if path.is_file() else None for path in paths)
     if before is not None and before.sizes == sizes:
         return replace(found, lines=before.lines, kept=before.kept, dropped=before.dropped, sizes=sizes)
-    results, failed, kept, dropped = (None, None, None, None) if found.is_running else map(_lines, paths)
+    results, failed, kept, dropped = (None, None, None, None) if running else map(_lines, paths)
     dropped = None if kept is None else dropped
-    return replace(found, lines=(results, failed), kept=kept, dropped=dropped, sizes=() if found.is_running else sizes)
+    return replace(found, lines=(results, failed), kept=kept, dropped=dropped, sizes=() if running else sizes)
 
 
 def figures_of(journal: SqliteJournal) -> Figures:
