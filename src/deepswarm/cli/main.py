@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "seed": "Make the seeds that a task file describes.",
     "filter": "Keep the good answers, say why the others were dropped; without a call.",
     "plan": "Say what a run would ask and cost, without a call.",
+    "report": "Write a run's report: HTML, Markdown and JSON; at any time, without a call.",
+    "view": "Show a run in the browser, live: figures, charts, conversations.",
     "bill": "Say what a run has cost, by model and cause.",
     "export": "Write the results as JSONL, JSON, Parquet or for training.",
     "show": "Show one seed as a conversation, with all attempts and raw replies.",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from deepswarm.core import jsontext
 from deepswarm.core.errors import DeepSwarmError, Problem, TaskFileError
 from deepswarm.core.records import Json, Outcome
+from deepswarm.core.scheduler import How
 from deepswarm.core.spec import TaskSpec
 from deepswarm.dialects import Dialect
 from deepswarm.doors import find
@@ -14,9 +16,12 @@ from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.output import records
 from deepswarm.formats import TABLE as FORMATS
 from deepswarm.journals import Journal
+from deepswarm.report.summary import Summary
 from deepswarm.taskfile import TaskFile, resolve
 
 DONE = frozenset({Outcome.DONE})
+REPORTED_AT_ONCE: Final = 300_000
+"""Calls up to which the end of a run that is not finished waits for its report; some ten seconds."""
 
 
 def export_run(journal: Journal, dialect: Dialect, spec: TaskSpec, folder: RunFolder) -> list[str]:
@@ -41,6 +46,22 @@ def filter_run(journal: Journal, dialect: Dialect, task: TaskFile, folder: RunFo
         # The run itself is whole; its summary must not be lost for what can be repeated without a call.
         return [f"filtered   not yet: {error}", "           again, without a call: deepswarm filter"]
     return [f"filtered   {line}" if not number else f"           {line}" for number, line in enumerate(report.lines())]
+
+
+def report_run(folder: RunFolder, utc: float, summary: Summary) -> list[str]:
+    """The report at the end of a run, and what to say of it; a large run that goes on later has none now.
+
+    It is derived and can be made at any time, so nothing that goes wrong here changes how the run ended.
+    """
+    from deepswarm.engine.reporting import write_report
+
+    calls, again = summary.totals.calls, f"deepswarm report {folder.path}/"
+    if summary.how is not How.FINISHED and calls > REPORTED_AT_ONCE:
+        return [f"report     {again} makes it from the {calls:,} calls"]
+    try:
+        return [f"report     {write_report(folder.path, utc, running=False).files[0]}"]
+    except DeepSwarmError as error:
+        return [f"report     not written: {error}", f"           again, without a call: {again}"]
 
 
 def check_filters(task: TaskFile) -> None:

@@ -12,7 +12,8 @@ from deepswarm.core.errors import Problem, TaskFileError
 JOURNAL = "journal"
 EARLIER = "earlier"
 SIMULATED = "-simulated"
-OUTPUT = ("results.jsonl", "failed.jsonl", "clean.jsonl", "errors.jsonl")
+REPORT = ("report.html", "report.md", "summary.json")
+OUTPUT = ("results.jsonl", "failed.jsonl", "clean.jsonl", "errors.jsonl", *REPORT)
 """Files that a run writes and could write over; the results in other formats come beside them."""
 
 

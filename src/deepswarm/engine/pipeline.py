@@ -3,7 +3,7 @@
     task ── task_type_of ─▶ TaskType ┐
     seeds ── read_seeds ──▶ journal  ├─▶ dispatch ─▶ worker ─▶ caller ─▶ reply ─▶ answer ─▶ outcome
     journal ── totals ────▶ left     ┘                                                        │
-                                          summary ◀─ filter ◀─ export ◀─ output ◀─ journal ◀──┘
+                               summary ◀─ report ◀─ filter ◀─ export ◀─ output ◀─ journal ◀──┘
 
 `run` is that line; everything it calls is one arrow. Each part can be repeated at any time: the journal is the truth.
 """
@@ -38,7 +38,7 @@ from deepswarm.engine.answers import Answers
 from deepswarm.engine.billing import bill_run
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.clock import Clock
-from deepswarm.engine.closing import check_filters, export_run, filter_run, filters_of
+from deepswarm.engine.closing import check_filters, export_run, filter_run, filters_of, report_run
 from deepswarm.engine.code import Code
 from deepswarm.engine.dispatcher import Dispatcher, SeedReader
 from deepswarm.engine.folder import RunFolder
@@ -193,7 +193,8 @@ def run(
             notes = (f"not written: {error}; the same command again writes it, without a call",)
         seen = billing if summary.how is How.FINISHED else None  # who leaves at once does not see everything end
         bill = bill_run(journal, folder, seen)
-        return replace(summary, folder=f"{folder.path}/", lines=lines, notes=(*bill, *notes))
+        report = report_run(folder, around.utc(), summary)
+        return replace(summary, folder=f"{folder.path}/", lines=lines, notes=(*bill, *notes, *report))
 
 
 @dataclass(frozen=True, slots=True)

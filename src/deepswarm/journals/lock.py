@@ -54,3 +54,18 @@ def _held_by(folder: Path, text: bytes) -> str:
         f"{folder.parent}: {who} holds this run; no call was made. Wait for it, stop it, or use another output_dir "
         "(--set output_dir=other/)"
     )
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the folder's lock at this moment."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

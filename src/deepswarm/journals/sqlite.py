@@ -35,6 +35,7 @@ from deepswarm.core.ledger import Story, counted
 from deepswarm.core.records import STATE_OF, Incoming, Outcome, SeedRow, SeedState, Totals
 from deepswarm.core.transcript import transcript_of
 from deepswarm.journals import Enrolment
+from deepswarm.journals.skimming import skim
 from deepswarm.journals.sqlite_enrolment import OUTCOME, Changed, accept, enrol
 from deepswarm.journals.sqlite_file import (
     LOG_BYTES,
@@ -312,6 +313,11 @@ class SqliteJournal:
         """See `Journal.replay`."""
         with explained(self.path):
             yield from replay(self._db, after)
+
+    def skim(self, after: int = 0, *, bodies: bool = False) -> Iterator[tuple[int, list[Event]]]:
+        """See `skimming.skim`: all events after that number, in windows, without payloads."""
+        with explained(self.path):
+            yield from skim(self._db, after, self._totals.last_event, bodies=bodies)
 
     def stories(self, outcomes: frozenset[Outcome], after: int = 0) -> Iterator[tuple[int, Story]]:
         """See `Journal.stories`."""

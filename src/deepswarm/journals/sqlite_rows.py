@@ -162,7 +162,7 @@ def replay(db: sqlite3.Connection, after: int) -> Iterator[Event]:
         ((row[0], CallStarted(*row[1:])) for row in rows("calls_started")),
         ((row[0], _call_ended(row)) for row in rows("calls_ended")),
         ((row[0], _seed_ended(row[1:])) for row in rows("seeds_ended")),
-        ((row[0], _rare(row[1], row[2])) for row in rows("events")),
+        ((row[0], rare_event(row[1], row[2])) for row in rows("events")),
     ]
     if has_turns(db):
         streams.append((row[0], TurnNoted(*row[1:])) for row in rows("turns_noted"))
@@ -181,7 +181,7 @@ def history(db: sqlite3.Connection, seed: int) -> list[Event]:
     if has_turns(db):
         found += [(row[0], TurnNoted(*row[1:])) for row in rows("turns_noted")]
     reopened = "SELECT e.event, e.kind, e.data FROM seeds_reopened AS r JOIN events AS e USING (event) WHERE r.seed = ?"
-    found += [(event, _rare(kind, data)) for event, kind, data in db.execute(reopened, (seed,))]
+    found += [(event, rare_event(kind, data)) for event, kind, data in db.execute(reopened, (seed,))]
     return [event for _, event in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -231,7 +231,8 @@ def _seed_ended(row: Sequence[Any]) -> SeedEnded:
     return SeedEnded(utc, at, seed, call, Outcome(outcome), label, reason, attempts, started, payload)
 
 
-def _rare(kind: str, data: str) -> Event:
+def rare_event(kind: str, data: str) -> Event:
+    """A rare event of that name, from its JSON text."""
     values = json.loads(data)
     if kind == SeedReopened.__name__:
         values["was"] = Outcome(values["was"])

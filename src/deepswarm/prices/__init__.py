@@ -26,7 +26,7 @@ from deepswarm.prices.provider_file import ProviderPrices, provider_files
 
 TASK_FILE: Final = "task file"
 """The source of prices that the task itself names."""
-_MOMENT_S: Final = 900.0
+MOMENT_S: Final = 900.0
 """Seconds within which no price begins or ends: all known ones do so on the quarter of an hour."""
 
 
@@ -57,7 +57,7 @@ class PriceBook:
             utc: When the answer was complete, seconds since 1970.
             answered: The name that answered, which is what providers bill by; empty when it is not known.
         """
-        key = (asked, answered, utc // _MOMENT_S)
+        key = (asked, answered, utc // MOMENT_S)
         try:
             return self._known[key]
         except KeyError:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -23,7 +24,7 @@ from deepswarm.core.events import CallEnded, CallStarted, Event, RunStarted, See
 from deepswarm.core.money import NOTHING, Price, Rates, cost, total, worst
 from deepswarm.core.records import Outcome, Usage
 from deepswarm.core.spec import TaskSpec
-from deepswarm.prices import PriceBook, book_of
+from deepswarm.prices import MOMENT_S, PriceBook, book_of
 
 _ADDRESS: Final[str] = TaskSpec.model_fields["worker_api_base"].default
 _SHORT: Final = frozenset({"truncated", "starved"})
@@ -197,31 +198,37 @@ class _Sums:
 
     def add(self, charged: _Charged) -> None:
         """Add a call."""
-        tokens_in, tokens_out, cached, reasoning = charged.usage
+        _, _, _, _, (tokens_in, tokens_out, cached, reasoning), rates, reported, metered = charged
+        tokens_in = tokens_in or 0
         self.calls += 1
-        self.reasoning += reasoning or 0
-        if cached is not None:
-            self.cache_told += tokens_in or 0
-        if not charged.metered:
+        if not metered:
             self.unmetered += 1
-        elif charged.reported is not None:
-            self.reported = total((self.reported, charged.reported))
-        elif charged.rates is None:
+        elif reported is not None:
+            self.reported = total((self.reported, reported))
+        elif rates is None:
             self.unpriced += 1
-        sums = self.tokens.get(charged.rates)
+        sums = self.tokens.get(rates)
         if sums is None:
-            sums = self.tokens[charged.rates] = [0, 0, 0]
-        sums[0] += tokens_in or 0
-        sums[1] += min(cached or 0, tokens_in or 0)
-        sums[2] += tokens_out or 0
+            sums = self.tokens[rates] = [0, 0, 0]
+        sums[0] += tokens_in
+        if cached is not None:
+            self.cache_told += tokens_in
+            sums[1] += min(cached, tokens_in)
+        if tokens_out is not None:
+            sums[2] += tokens_out
+        if reasoning is not None:
+            self.reasoning += reasoning
 
     def line(self, model: str, tier: int, cause: Cause) -> Line:
         """The line that it has become."""
-        amounts = [cost(Usage(came_in, out, cached), rates) for rates, (came_in, cached, out) in self._priced()]
         tokens_in, cached, tokens_out = (sum(column) for column in zip(*self.tokens.values(), strict=True))
         tokens = Tokens(tokens_in, cached, tokens_out, self.reasoning, self.cache_told)
-        money = total([self.reported, *(amount for amount in amounts if amount is not None)])
-        return Line(model, tier, cause, self.calls, tokens, money, self.unpriced, self.unmetered)
+        return Line(model, tier, cause, self.calls, tokens, self.money(), self.unpriced, self.unmetered)
+
+    def money(self) -> Decimal:
+        """US dollars of those whose price is known."""
+        amounts = [cost(Usage(came_in, out, cached), rates) for rates, (came_in, cached, out) in self._priced()]
+        return total([self.reported, *(amount for amount in amounts if amount is not None)])
 
     def _priced(self) -> list[tuple[Rates, list[int]]]:
         return [(rates, sums) for rates, sums in self.tokens.items() if rates is not None]
@@ -250,6 +257,7 @@ class Billing:
     _task: Mapping[str, Any] = field(default_factory=dict)
     _book: PriceBook = field(default_factory=lambda: PriceBook(_ADDRESS))
     _reports_cost: bool = False
+    _steady: dict[tuple[str, str, float], Rates] = field(default_factory=dict)
     _simulated: bool = False
     _tiers: dict[int, int] = field(default_factory=dict)
     _last: dict[int, _Charged] = field(default_factory=dict)
@@ -266,7 +274,8 @@ class Billing:
         """Add events, in their order."""
         for event in events:
             if isinstance(event, CallStarted):
-                self._tiers[event.call] = event.tier
+                if event.tier:
+                    self._tiers[event.call] = event.tier
             elif isinstance(event, CallEnded):
                 self._call_ended(event, self._tiers.pop(event.call, 0))
             elif isinstance(event, SeedEnded):
@@ -280,6 +289,7 @@ class Billing:
         prices = self._task if self.newest is None else self.newest
         self._book = book_of({**self._task, "prices": prices.get("prices")}, _ADDRESS)
         self._reports_cost = self._book.reports_cost
+        self._steady.clear()
 
     def _call_ended(self, event: CallEnded, tier: int) -> None:
         if event.label == "unsent":
@@ -305,12 +315,18 @@ class Billing:
         self._last[event.seed] = _Charged(event.call, event.label, asked, tier, usage, rates, reported, metered)
 
     def _rates(self, event: CallEnded, asked: str) -> Rates | None:
+        key = (asked, event.model, event.utc // MOMENT_S)
+        if (steady := self._steady.get(key)) is not None:
+            return steady
         price = self._book.of(asked, event.utc, event.model)
         if price is None:
             return None
         if asked not in self._sources:
             self._sources[asked] = Source(asked, price.source, price.checked)
-        return price.at(event.utc, event.usage.tokens_in or 0)
+        rates = price.at(event.utc, event.usage.tokens_in or 0)
+        if not price.larger:  # what depends on the hour alone is looked up once
+            self._steady[key] = rates
+        return rates
 
     def _doubt(self, event: CallEnded, asked: str) -> None:
         price = self._book.of(asked, event.utc, event.model)
@@ -322,11 +338,14 @@ class Billing:
             self._sources.setdefault(asked, Source(asked, price.source, price.checked))
 
     def _note_sizes(self, seed: int, usage: Usage) -> None:
-        self._most_in = max(self._most_in, usage.tokens_in or 0)
-        self._most_out = max(self._most_out, usage.tokens_out or 0)
-        if usage.tokens_in is not None and seed in self._open_doubts:
-            for doubtful in self._open_doubts.pop(seed):
-                doubtful.tokens_in = usage.tokens_in
+        tokens_in, tokens_out, _, _ = usage
+        if tokens_in is not None:
+            self._most_in = max(self._most_in, tokens_in)
+            if seed in self._open_doubts:
+                for doubtful in self._open_doubts.pop(seed):
+                    doubtful.tokens_in = tokens_in
+        if tokens_out is not None:
+            self._most_out = max(self._most_out, tokens_out)
 
     def _seed_ended(self, event: SeedEnded) -> None:
         last = self._last.pop(event.seed, None)
@@ -343,12 +362,17 @@ class Billing:
             sums = self._lines[key] = _Sums()
         sums.add(charged)
 
+    def so_far(self) -> Decimal:
+        """US dollars of all charged calls whose price is known, without the last ones of seeds still under way."""
+        return total(sums.money() for sums in self._lines.values())
+
     def bill(self) -> Bill:
-        """What all events add up to; charged calls of seeds still under way count as retries. Ends the fold."""
+        """What all events add up to; charged calls of seeds still under way count as retries. The fold can go on."""
+        before = deepcopy(self._lines)
         for last in self._last.values():
             self._book_line(last, Cause.RETRIES)
-        self._last.clear()
-        ordered = tuple(self._lines[key].line(*key) for key in sorted(self._lines))
+        booked, self._lines = self._lines, before
+        ordered = tuple(booked[key].line(*key) for key in sorted(booked))
         return Bill(
             ordered,
             self._doubt_bounds(),
