@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from deepswarm.report.progress import Progress, duration
+from deepswarm.report.progress import Progress
 from deepswarm.report.whyslow import binding
+from deepswarm.report.words import duration
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -127,13 +127,17 @@ class SeedsChanged:
 
 @dataclass(frozen=True, slots=True)
 class SeedReopened:
-    """A seed that had ended is to be asked again: what it `was`, and why (retry, changed)."""
+    """A seed that had ended is to be asked again: what it `was`, and why (retry, changed).
+
+    `label` is the class that it had failed with; empty when it was done, or when nobody looked.
+    """
 
     utc: float
     at: float
     seed: int
     was: Outcome
     why: str
+    label: str = ""
 
 
 class CallStarted(NamedTuple):

@@ -20,7 +20,7 @@ from deepswarm.engine.clock import Clock
 from deepswarm.engine.gate import Gate
 from deepswarm.engine.timeline import Timeline
 from deepswarm.journals import Journal
-from deepswarm.report.progress import duration
+from deepswarm.report.words import duration
 
 
 class Lease(NamedTuple):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from deepswarm.core.events import CallEnded, CallStarted, Event, PaceChanged, RunPaused, RunResumed, SeedEnded
 from deepswarm.core.records import Outcome, Totals
+from deepswarm.report.words import duration
 
 WINDOW_S = 60.0
 """Seconds over which the present pace is measured."""
@@ -176,14 +177,3 @@ class Progress:
         if eta is not None and self.left:
             parts.append(f"about {duration(eta[0])} to {duration(eta[1])} left")
         return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 42 s, 3 min, 2.5 h."""
-    if seconds < 0.95:
-        return f"{seconds:.1f} s"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
