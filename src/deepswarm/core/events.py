@@ -218,12 +218,21 @@ class SeedEnded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CommandTaken:
-    """A command of another process, from the inbox, was carried out."""
+    """A command of another process, from the inbox, was carried out.
+
+    Attributes:
+        command: As it was given.
+        by: Who gave it.
+        number: Its number in the inbox; 0 when it came another way.
+        result: What it did, or why it could not be done, in words.
+    """
 
     utc: float
     at: float
     command: str
     by: str
+    number: int = 0
+    result: str = ""
 
 
 Event: TypeAlias = (

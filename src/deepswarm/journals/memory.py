@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from deepswarm.core.errors import DiskFull
-from deepswarm.core.events import CallEnded, CallStarted, Event, RunStarted, SeedEnded, SeedReopened
+from deepswarm.core.events import CallEnded, CallStarted, CommandTaken, Event, RunStarted, SeedEnded, SeedReopened
 from deepswarm.core.identity import content_key
 from deepswarm.core.ledger import Ledger, Story, fold
 from deepswarm.core.records import STATE_OF, Incoming, Outcome, SeedRow, SeedState, Totals
-from deepswarm.journals import Enrolment
+from deepswarm.journals import Command, Enrolment
 
 NAMED = 100
 
@@ -33,6 +33,7 @@ class MemoryJournal:
         self.trouble: DiskFull | None = None
         self.writers = 1
         self.events: list[Event] = []
+        self.inbox: dict[int, Command] = {}
         self._ledger = Ledger()
         self._seeds: dict[str, _Known] = {}
         self._notes: dict[str, str] = {}
@@ -71,12 +72,10 @@ class MemoryJournal:
             known.row = known.row._replace(content=content, place=seed.place, size=seed.size, order=order)
         changed.sort(key=lambda known: known.row.number)
         if accepted is not None:
-            self._add([SeedReopened(*accepted, known.row.number, self._outcome(known), "changed") for known in changed])
+            last = self._last_ends()
+            self._add([_reopened(accepted, last[known.row.number], "changed") for known in changed])
         named = tuple(known.row.key for known in changed[:NAMED])
         return Enrolment(added, tuple(gone[:NAMED]), len(gone), named, len(changed))
-
-    def _outcome(self, known: _Known) -> Outcome:
-        return next(outcome for outcome, state in STATE_OF.items() if state is self._state(known))
 
     def _ended(self, number: int) -> bool:
         return self._ledger.states.get(number, SeedState.LEFT) is not SeedState.LEFT
@@ -129,9 +128,9 @@ class MemoryJournal:
     def reopen(self, outcomes: frozenset[Outcome], labels: frozenset[str] | None, now: tuple[float, float]) -> int:
         """See `Journal.reopen`."""
         states = {STATE_OF[outcome] for outcome in outcomes}
-        last = {event.seed: event for event in self.events if isinstance(event, SeedEnded)}
+        last = self._last_ends()
         events = [
-            SeedReopened(*now, known.row.number, last[known.row.number].outcome, "retry")
+            _reopened(now, last[known.row.number], "retry")
             for known in self._seeds.values()
             if known.here
             and self._state(known) in states
@@ -139,6 +138,19 @@ class MemoryJournal:
         ]
         self._add(events)
         return len(events)
+
+    def _last_ends(self) -> dict[int, SeedEnded]:
+        return {event.seed: event for event in self.events if isinstance(event, SeedEnded)}
+
+    def failed_by_class(self) -> Counter[str]:
+        """See `Journal.failed_by_class`."""
+        last, bad = self._last_ends(), {SeedState.REJECTED, SeedState.FAILED}
+        failed = [k.row.number for k in self._seeds.values() if self._is_selected(k) and self._state(k) in bad]
+        return Counter(last[number].label for number in failed)
+
+    def commands(self) -> list[Command]:
+        """See `Journal.commands`."""
+        return list(self.inbox.values())
 
     async def append(self, events: Sequence[Event]) -> int:
         """See `Journal.append`. There is no disk to wait for; the loop gets its turn, as with a real one."""
@@ -150,6 +162,9 @@ class MemoryJournal:
     def _add(self, events: Sequence[Event]) -> None:
         self.events.extend(events)
         fold(events, self._ledger)
+        for event in events:
+            if isinstance(event, CommandTaken):
+                self.inbox.pop(event.number, None)
 
     async def keep(self) -> None:
         """See `Journal.keep`."""
@@ -202,6 +217,11 @@ class MemoryJournal:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _reopened(now: tuple[float, float], end: SeedEnded, why: str) -> SeedReopened:
+    label = "" if end.outcome is Outcome.DONE else end.label
+    return SeedReopened(*now, end.seed, end.outcome, why, label)
 
 
 def _by_key(seeds: Iterable[Incoming]) -> tuple[dict[str, tuple[int, Incoming]], dict[str, list[int]]]:

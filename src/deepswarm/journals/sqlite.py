@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -33,7 +34,8 @@ from deepswarm.core.errors import DiskFull, JournalError
 from deepswarm.core.events import FORMAT, CallStarted, Event, SeedReopened
 from deepswarm.core.ledger import Story, counted
 from deepswarm.core.records import STATE_OF, Incoming, Outcome, SeedRow, SeedState, Totals
-from deepswarm.journals import Enrolment
+from deepswarm.journals import Command, Enrolment
+from deepswarm.journals.inbox import pending
 from deepswarm.journals.sqlite_enrolment import OUTCOME, Changed, accept, enrol
 from deepswarm.journals.sqlite_file import (
     LOG_BYTES,
@@ -120,7 +122,13 @@ class SqliteJournal:
 
     def _accept(self, changed: Sequence[Changed], now: tuple[float, float]) -> None:
         """Reopen ended seeds, then take their new content; after a crash in between, the next reading takes it."""
-        self._write_at_once([SeedReopened(*now, number, OUTCOME[state], "changed") for number, _, state, _ in changed])
+        labels = self._labels() if any(OUTCOME[state] is not Outcome.DONE for _, _, state, _ in changed) else {}
+        self._write_at_once(
+            [
+                SeedReopened(*now, number, OUTCOME[state], "changed", labels.get(number, ""))
+                for number, _, state, _ in changed
+            ]
+        )
         with explained(self.path):
             accept(self._db, changed)
 
@@ -131,8 +139,8 @@ class SqliteJournal:
             self._recount()
 
     def _recount(self) -> None:
-        within = "1" if self._selected is None else f'("order" < {int(self._selected)} OR "order" IS NULL)'
-        counts = dict(self._db.execute(f"SELECT state, count(*) FROM seeds WHERE {within} GROUP BY state"))
+        query = f"SELECT state, count(*) FROM seeds WHERE {self._within()} GROUP BY state"
+        counts = dict(self._db.execute(query))
         left, done, rejected, failed, gone = (counts.get(int(state), 0) for state in SeedState)
         self._totals = replace(
             self._totals,
@@ -143,6 +151,10 @@ class SqliteJournal:
             failed=failed,
             gone=gone,
         )
+
+    def _within(self) -> str:
+        """The condition that selects seeds."""
+        return "1" if self._selected is None else f'("order" < {int(self._selected)} OR "order" IS NULL)'
 
     def left(self, after: int, most: int) -> list[SeedRow]:
         """See `Journal.left`."""
@@ -164,7 +176,7 @@ class SqliteJournal:
                 WHERE state IN ({states}) AND "order" IS NOT NULL ORDER BY seed"""
         )
         events = [
-            SeedReopened(*now, seed, Outcome(outcome), "retry")
+            SeedReopened(*now, seed, Outcome(outcome), "retry", "" if outcome == Outcome.DONE else label)
             for seed, outcome, label in rows
             if labels is None or label in labels
         ]
@@ -172,6 +184,26 @@ class SqliteJournal:
         with explained(self.path):
             self._recount()
         return len(events)
+
+    def _labels(self, within: str = "1") -> dict[int, str]:
+        """The classes of the last ends of all seeds that are rejected or failed, by their numbers."""
+        bad = f"{int(SeedState.REJECTED)}, {int(SeedState.FAILED)}"
+        return dict(
+            self._rows(
+                f"""SELECT seed, label FROM seeds JOIN
+                    (SELECT seed, label, max(event) FROM seeds_ended WHERE outcome <> 'done' GROUP BY seed)
+                    ON seed = number WHERE state IN ({bad}) AND {within}"""
+            )
+        )
+
+    def failed_by_class(self) -> Counter[str]:
+        """See `Journal.failed_by_class`."""
+        return Counter(self._labels(self._within()).values())
+
+    def commands(self) -> list[Command]:
+        """See `Journal.commands`; read from beside, as the journal's thread may be moving the log."""
+        with explained(self.path):
+            return pending(self._reader)
 
     def _write_at_once(self, reopened: Sequence[SeedReopened]) -> None:
         self._write(reopened)
