@@ -288,7 +288,7 @@ class Billing:
         if event.maybe_billed:
             self._doubt(event, asked)
             return
-        reported = _reported(event.body) if self._book.reports_cost else None
+        reported = cost_reported(event.body) if self._book.reports_cost else None
         metered = reported is not None or (usage.tokens_in is not None and usage.tokens_out is not None)
         if event.label != "ok" and usage.tokens_in is None and usage.tokens_out is None:
             self._free += 1
@@ -387,7 +387,7 @@ def _estimated(lines: tuple[Line, ...]) -> Estimate:
     return Estimate(calls, about)
 
 
-def _reported(body: bytes) -> Decimal | None:
+def cost_reported(body: bytes) -> Decimal | None:
     """What an answer says that was taken for it, in US dollars; None when it does not say."""
     if b'"cost"' not in body:
         return None

@@ -61,6 +61,15 @@ class Till(Protocol):
         """Calls that cost something nobody knows."""
 
 
+class Session(NamedTuple):
+    """A stretch of the run: its number, when it began, and whether its replies are simulated."""
+
+    number: int
+    utc: float
+    at: float
+    simulated: bool
+
+
 class Mark(NamedTuple):
     """Counts of the session at a moment, for rates."""
 
@@ -128,13 +137,20 @@ class State:
         pace: How the pace stands; None while it has not told.
         till: What knows prices; None where nobody asks what it costs.
         spent: US dollars before that till began; `unpriced` calls likewise.
+        open: Calls under way, in the order of their intents; `left_at` is when they left, `writing` those whose reply
+            has begun to come.
+        tried: Seeds whose last call has ended in vain, so far as anybody knows, or that were asked again.
+        asking: Seeds with calls under way, and how many.
+        marks: For the rates.
+        last: (utc, at) of the newest event; `heard_at` is when a call has ended last.
+        bound: For how many seconds each reason has bound the run, and how the pace stood then.
     """
 
     seeds: int = 0
     before: Counts = field(default_factory=Counts)
     now: Counts = field(default_factory=Counts)
     number: int = 0
-    began: RunStarted | None = None
+    began: Session | None = None
     over: RunEnded | None = None
     paused: RunPaused | None = None
     pace: PaceChanged | None = None
@@ -149,7 +165,7 @@ class State:
     last: tuple[float, float] = (0.0, 0.0)
     heard_at: float = 0.0
     bound: dict[str, tuple[float, PaceChanged]] = field(default_factory=dict)
-    _asking: Counter[int] = field(default_factory=Counter)
+    asking: Counter[int] = field(default_factory=Counter)
 
     def __repr__(self) -> str:
         ended, flying = self.before.ended + self.now.ended, len(self.open)
@@ -176,7 +192,7 @@ class State:
             self.number += 1
             if isinstance(event, CallStarted):
                 self.open[event.call] = event
-                self._asking[event.seed] += 1
+                self.asking[event.seed] += 1
                 self.last = event.utc, event.at
             elif isinstance(event, CallEnded):
                 self._call_ended(event)
@@ -199,11 +215,11 @@ class State:
         left_at = self.left_at.pop(call, None)
         self.writing.discard(call)
         self.last = event.utc, event.at
-        asking = self._asking.get(seed, 0)
+        asking = self.asking.get(seed, 0)
         if asking > 1:
-            self._asking[seed] = asking - 1
+            self.asking[seed] = asking - 1
         elif asking:
-            del self._asking[seed]
+            del self.asking[seed]
             if label not in NOT_SENT:
                 self.tried.add(seed)
         if label == "unsent":
@@ -226,7 +242,7 @@ class State:
 
     def _seed_ended(self, event: SeedEnded) -> None:
         self.tried.discard(event.seed)
-        self._asking.pop(event.seed, None)
+        self.asking.pop(event.seed, None)
         self.last = event.utc, event.at
         counts = self.now
         if event.outcome is _DONE:
@@ -260,7 +276,8 @@ class State:
     def _run_started(self, event: RunStarted) -> None:
         self.before.add(self.now)
         self.now = Counts()
-        self.began, self.over, self.paused, self.pace = event, None, None, None
+        self.began = Session(event.session, event.utc, event.at, event.simulated)
+        self.over, self.paused, self.pace = None, None, None
         self.bound.clear()
         self.marks.clear()
         self.heard_at = event.at
@@ -275,7 +292,7 @@ class State:
         self.left_at.clear()
         self.writing.clear()
         self.tried.clear()
-        self._asking.clear()
+        self.asking.clear()
 
     def _reopened(self, event: SeedReopened) -> None:
         counts = self.now
@@ -318,6 +335,12 @@ class State:
         """How the pace stood last while that bound which has bound it for longest; None while it has not told."""
         return max(self.bound.values(), key=lambda known: known[0])[1] if self.bound else None
 
+    def money(self) -> tuple[Decimal, int]:
+        """US dollars spent, and calls whose price nobody knows, of the whole run."""
+        if self.till is None:
+            return self.spent, self.unpriced
+        return self.spent + self.till.spent, self.unpriced + self.till.unpriced
+
     def look(self, at: float, *, alive: bool = True, kept: int | None = None) -> Snapshot:
         """How the run stands at a moment.
 
@@ -327,19 +350,17 @@ class State:
             kept: Records that the filters kept; None while they have not run.
         """
         before, now, began = self.before, self.now, self.began
-        asking = len(self._asking) - (0 in self._asking)
-        retrying = sum(seed not in self._asking for seed in self.tried if seed)
+        asking = len(self.asking) - (0 in self.asking)
+        retrying = sum(seed not in self.asking for seed in self.tried if seed)
         ended = before.ended + now.ended
         left = self.seeds - ended
         seeds_s, calls_s, in_s, out_s = self._rates(at)
-        spent, unpriced = self.spent, self.unpriced
-        if self.till is not None:
-            spent, unpriced = spent + self.till.spent, unpriced + self.till.unpriced
+        spent, unpriced = self.money()
         last_utc, last_at = self.last
         return Snapshot(
             utc=last_utc + at - last_at,
             phase=self._phase(alive=alive),
-            sessions=0 if began is None else began.session,
+            sessions=0 if began is None else began.number,
             simulated=began is not None and began.simulated,
             began_utc=0.0 if began is None else began.utc,
             session_s=0.0 if began is None else (at if self.over is None and alive else last_at) - began.at,
