@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from deepswarm.core.events import CallEnded, CallStarted, RunPaused, RunStarted
 from deepswarm.core.records import Usage
+from deepswarm.report.bill import Billing
 from deepswarm.report.saved import restored, saved
-from deepswarm.report.spending import Spending
 from deepswarm.report.state import State
 from deepswarm.testing.histories import histories
 
@@ -47,24 +47,28 @@ def test_what_cannot_be_read_is_folded_anew(text):
 
 
 def test_money_that_was_spent_is_saved_and_counted_once():
-    task = {"worker_model": "m", "prices": {"m": {"input": 1, "output": 2}}}
-    state = State(seeds=3, till=Spending())
-    state.watch([RunStarted(0.0, 0.0, 1, "print", json.dumps(task), "1", simulated=False)])
+    task = json.dumps({"worker_model": "m", "prices": {"m": {"input": 1, "output": 2}}})
     call = CallEnded(1.0, 1.0, 1, 1, "ok", model="m", usage=Usage(1_000_000, 500_000))
-    state.watch([CallStarted(0.0, 0.0, 1, 1, 1), call])
-    assert state.look(2.0).spent == Decimal(2)
-    again = restored(saved(state))
-    again.till = Spending()
-    again.till.take(task)
-    again.watch([CallStarted(2.0, 2.0, 2, 2, 1), call._replace(call=2, seed=2)])
-    assert again.look(3.0).spent == Decimal(4)
-    assert again.look(3.0).unpriced == 0
+
+    def session(state, number):
+        state.till = Billing()
+        events = [RunStarted(0.0, 0.0, number, "print", task, "1", simulated=False)]
+        events += [CallStarted(0.0, 0.0, number, number, 1), call._replace(call=number, seed=number)]
+        state.till.watch(events)
+        state.watch(events)
+        return state
+
+    first = session(State(seeds=3), 1)
+    assert first.look(2.0).spent == Decimal(2)
+    second = session(restored(saved(first)), 2)
+    assert (second.look(3.0).spent, second.look(3.0).unpriced) == (Decimal(4), 0)
 
 
 def test_refused_calls_cost_nothing_and_calls_without_a_price_are_counted():
-    state = State(seeds=3, till=Spending())
-    state.till.take({"worker_model": "nobody-knows", "worker_api_base": "http://127.0.0.1:1/v1"})
-    state.watch([CallEnded(1.0, 1.0, 1, 1, "throttled", status=429)])
-    assert (state.look(2.0).spent, state.look(2.0).unpriced) == (0, 0)
-    state.watch([CallEnded(1.0, 1.0, 2, 1, "ok", usage=Usage(10, 10))])
-    assert (state.look(2.0).spent, state.look(2.0).unpriced) == (0, 1)
+    billing = Billing()
+    task = json.dumps({"worker_model": "nobody-knows", "worker_api_base": "http://127.0.0.1:1/v1"})
+    billing.watch([RunStarted(0.0, 0.0, 1, "print", task, "1", simulated=False)])
+    billing.watch([CallEnded(1.0, 1.0, 1, 1, "throttled", status=429)])
+    assert billing.so_far() == (0, 0)
+    billing.watch([CallEnded(1.0, 1.0, 2, 1, "ok", usage=Usage(10, 10))])
+    assert billing.so_far() == (0, 1)

@@ -249,6 +249,7 @@ class Billing:
     newest: Mapping[str, Any] | None = None
     _task: Mapping[str, Any] = field(default_factory=dict)
     _book: PriceBook = field(default_factory=lambda: PriceBook(_ADDRESS))
+    _reports_cost: bool = False
     _simulated: bool = False
     _tiers: dict[int, int] = field(default_factory=dict)
     _last: dict[int, _Charged] = field(default_factory=dict)
@@ -278,6 +279,7 @@ class Billing:
         self._simulated = event.simulated
         prices = self._task if self.newest is None else self.newest
         self._book = book_of({**self._task, "prices": prices.get("prices")}, _ADDRESS)
+        self._reports_cost = self._book.reports_cost
 
     def _call_ended(self, event: CallEnded, tier: int) -> None:
         if event.label == "unsent":
@@ -288,7 +290,7 @@ class Billing:
         if event.maybe_billed:
             self._doubt(event, asked)
             return
-        reported = cost_reported(event.body) if self._book.reports_cost else None
+        reported = _reported(event.body) if self._reports_cost else None
         metered = reported is not None or (usage.tokens_in is not None and usage.tokens_out is not None)
         if event.label != "ok" and usage.tokens_in is None and usage.tokens_out is None:
             self._free += 1
@@ -341,6 +343,21 @@ class Billing:
             sums = self._lines[key] = _Sums()
         sums.add(charged)
 
+    def so_far(self) -> tuple[Decimal, int]:
+        """US dollars of all charged calls until now whose price is known, and how many have no known price or size."""
+        amounts, unknown = [], 0
+        for (model, tier, cause), sums in self._lines.items():
+            line = sums.line(model, tier, cause)
+            amounts.append(line.cost)
+            unknown += line.unpriced + line.unmetered
+        for last in self._last.values():
+            sums = _Sums()
+            sums.add(last)
+            line = sums.line(last.model, last.tier, Cause.RETRIES)
+            amounts.append(line.cost)
+            unknown += line.unpriced + line.unmetered
+        return total(amounts), unknown
+
     def bill(self) -> Bill:
         """What all events add up to; charged calls of seeds still under way count as retries. Ends the fold."""
         for last in self._last.values():
@@ -387,7 +404,7 @@ def _estimated(lines: tuple[Line, ...]) -> Estimate:
     return Estimate(calls, about)
 
 
-def cost_reported(body: bytes) -> Decimal | None:
+def _reported(body: bytes) -> Decimal | None:
     """What an answer says that was taken for it, in US dollars; None when it does not say."""
     if b'"cost"' not in body:
         return None

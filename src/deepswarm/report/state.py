@@ -27,7 +27,6 @@ from deepswarm.core.events import (
     RunStarted,
     SeedEnded,
     SeedReopened,
-    SeedsChanged,
 )
 from deepswarm.core.records import Outcome, Totals
 from deepswarm.report.snapshot import LEAVING, WAITING, WRITING, OldCall, Pause, Snapshot, eta
@@ -44,21 +43,10 @@ _DONE, _REJECTED = Outcome.DONE, Outcome.REJECTED
 
 
 class Till(Protocol):
-    """What knows what calls cost; see `report/spending.py`."""
+    """What knows what calls have cost: the bill's fold (`report/bill.py`)."""
 
-    def began(self, event: RunStarted) -> None:
-        """A session begins, with a task of its own."""
-
-    def charge(self, event: CallEnded, tier: int) -> None:
-        """A call of this tier has ended."""
-
-    @property
-    def spent(self) -> Decimal:
-        """US dollars, exact, of all calls whose price is known."""
-
-    @property
-    def unpriced(self) -> int:
-        """Calls that cost something nobody knows."""
+    def so_far(self) -> tuple[Decimal, int]:
+        """US dollars, exact, of all calls whose price is known; and calls that cost something nobody knows."""
 
 
 class Session(NamedTuple):
@@ -135,8 +123,8 @@ class State:
         over: How the newest session ended; None while it runs, or when its process died.
         paused: The pause under way; None while calls may leave.
         pace: How the pace stands; None while it has not told.
-        till: What knows prices; None where nobody asks what it costs.
-        spent: US dollars before that till began; `unpriced` calls likewise.
+        till: What knows the costs of all calls that are not in `spent`; None where nobody asks.
+        spent: US dollars of the calls before; `unpriced` are those among them whose price nobody knows.
         open: Calls under way, in the order of their intents; `left_at` is when they left, `writing` those whose reply
             has begun to come.
         tried: Seeds whose last call has ended in vain, so far as anybody knows, or that were asked again.
@@ -237,8 +225,6 @@ class State:
         counts.maybe_billed += event.maybe_billed
         if label != "ok":
             counts.problems[label] += 1
-        if self.till is not None:
-            self.till.charge(event, 0 if started is None else started.tier)
 
     def _seed_ended(self, event: SeedEnded) -> None:
         self.tried.discard(event.seed)
@@ -270,8 +256,6 @@ class State:
             self._pace_changed(event)
         elif isinstance(event, SeedReopened):
             self._reopened(event)
-        elif isinstance(event, SeedsChanged):
-            self.seeds = max(self.seeds, self.before.ended + self.now.ended)
 
     def _run_started(self, event: RunStarted) -> None:
         self.before.add(self.now)
@@ -283,8 +267,6 @@ class State:
         self.heard_at = event.at
         self._nobody_asks()
         self._mark(event.at)
-        if self.till is not None:
-            self.till.began(event)
 
     def _nobody_asks(self) -> None:
         """The process that asked is gone; its calls that have no end get one from the next process."""
@@ -339,7 +321,8 @@ class State:
         """US dollars spent, and calls whose price nobody knows, of the whole run."""
         if self.till is None:
             return self.spent, self.unpriced
-        return self.spent + self.till.spent, self.unpriced + self.till.unpriced
+        spent, unpriced = self.till.so_far()
+        return self.spent + spent, self.unpriced + unpriced
 
     def look(self, at: float, *, alive: bool = True, kept: int | None = None) -> Snapshot:
         """How the run stands at a moment.
