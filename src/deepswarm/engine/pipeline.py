@@ -14,7 +14,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -55,13 +55,15 @@ from deepswarm.engine.output import ResultFiles
 from deepswarm.engine.preflight import balance_of, warnings
 from deepswarm.engine.seeds import SeedFile, lines_of
 from deepswarm.engine.shutdown import Interrupts
+from deepswarm.engine.standing import caught_up, keep, taken_up
 from deepswarm.engine.timeline import Timeline
 from deepswarm.engine.worker import Job, work
 from deepswarm.journals import Enrolment, Journal
 from deepswarm.journals.lock import held
 from deepswarm.journals.sqlite import SqliteJournal
 from deepswarm.report.bill import Billing
-from deepswarm.report.progress import Progress
+from deepswarm.report.saved import NAME, saved
+from deepswarm.report.state import State
 from deepswarm.report.summary import Summary
 from deepswarm.report.whyslow import binding
 from deepswarm.taskfile import TaskFile, resolve
@@ -99,8 +101,8 @@ class Screen(Protocol):
     def say(self, text: str) -> None:
         """Show a line that stays."""
 
-    async def follow(self, progress: Progress, now: Callable[[], float]) -> None:
-        """Show the progress until cancelled."""
+    async def follow(self, state: State, now: Callable[[], float]) -> None:
+        """Show how the run stands until cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def run(
             output.catch_up(anew=True)
         seeds = SeedFile(lines_of(resolve(task, spec.seeds_file), folder.spool))
         stack.callback(seeds.close)
-        billing = Billing() if not journal.totals().calls else None
+        billing, fresh = Billing(), not journal.totals().calls
         dispatch = Dispatch(
             spec, kind, journal, seeds, output, dialect, provider, screen, around, wishes.calls, billing=billing
         )
@@ -167,7 +169,8 @@ def run(
             notes = (*export_run(journal, dialect, spec, folder), *filter_run(journal, dialect, task, folder))
         except OSError as error:  # both are derived; the run itself has ended as its summary says
             notes = (f"not written: {error}; the same command again writes it, without a call",)
-        seen = billing if summary.how is How.FINISHED else None  # who leaves at once does not see everything end
+        # who leaves at once does not see everything end
+        seen = billing if fresh and summary.how is How.FINISHED else None
         bill = bill_run(journal, folder, seen)
         return replace(summary, folder=f"{folder.path}/", lines=lines, notes=(*bill, *notes))
 
@@ -177,7 +180,7 @@ class Dispatch:
     """The part of a run that waits: workers, calls, the journal's pen. Knows no file names and no command line.
 
     `choose` makes the pace, as `calibrate.chosen` does: a benchmark has others to compare.
-    `billing` hears of all events.
+    `billing` hears of all events of this process.
     """
 
     spec: TaskSpec
@@ -191,13 +194,13 @@ class Dispatch:
     around: Surroundings
     calls: int | None = None
     choose: Callable[..., calibrate.Chosen] = calibrate.chosen
-    billing: Billing | None = None
+    billing: Billing = field(default_factory=Billing)
 
     async def run(self, enrolment: Enrolment | None) -> Summary:
         """Serve all seeds that are left; ends by itself, or by a stop."""
         clock = self.around.clock()
         before = self.journal.totals()
-        progress = Progress(before.seeds, before, clock.monotonic())
+        state = taken_up(self.journal, self.billing)
         call = call_of(self.spec)
         wish, seed = wish_of(self.spec), int(self.around.chance() * SEEDS_OF_CHANCE)
 
@@ -217,8 +220,8 @@ class Dispatch:
             pace.pace if sharing is None else sharing.pace,
             Costs(len(self.spec.prompt_template) + len(self.spec.system_prompt or ""), call.max_tokens),
             clock,
-            progress.watch if self.billing is None else partial(_both, progress.watch, self.billing.watch),
-            progress.departed,
+            partial(_both, self.billing.watch, state.watch),
+            state.departed,
             self.screen.say,
             calls=before.calls,
         )
@@ -239,29 +242,31 @@ class Dispatch:
         longest_s = patience.of(stream=call.stream).total_s
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(self.journal.keep())
-            follower = group.create_task(self.screen.follow(progress, clock.monotonic))
-            serving = group.create_task(self._serve(dispatcher, caller, enrolment))
+            watching = group.create_task(keep(state, self.journal))
+            follower = group.create_task(self.screen.follow(state, clock.monotonic))
+            serving = group.create_task(self._serve(dispatcher, caller, enrolment, state))
             sharer = None if sharing is None else group.create_task(sharing.follow())
             with Interrupts(dispatcher, serving, self.screen.say, longest_s):
                 await asyncio.wait({serving})
             stopped = dispatcher.scheduler.stopped or Stop(How.FINISHED, "")
             self.journal.writers = 1
-            await self._end(dispatcher, stopped, left_at_once=serving.cancelled())
+            watching.cancel()
+            await self._end(dispatcher, stopped, state, left_at_once=serving.cancelled())
             keeper.cancel()
             follower.cancel()
             if sharer is not None and sharing is not None:
                 sharer.cancel()
                 sharing.end()
         await transport.close()
-        return self._summary(progress, stopped, clock)
+        return self._summary(state, stopped)
 
-    async def _serve(self, dispatcher: Dispatcher, caller: Caller, enrolment: Enrolment | None) -> None:
+    async def _serve(self, dispatcher: Dispatcher, caller: Caller, enrolment: Enrolment | None, state: State) -> None:
         """Say that the run begins, and let the workers work."""
         spec, clock = self.spec, dispatcher.clock
         opening = self._opening(clock, enrolment)
+        self.journal.note(NAME, saved(state))  # of the seeds that this run counts, before its first event
         await self.journal.append(opening)
-        if self.billing is not None:
-            self.billing.watch(opening)
+        dispatcher.watch(opening)
         left = self.journal.totals().left
         if not left:
             return
@@ -316,7 +321,7 @@ class Dispatch:
             for call in self.journal.open_calls()
         ]
 
-    async def _end(self, dispatcher: Dispatcher, stopped: Stop, *, left_at_once: bool) -> None:
+    async def _end(self, dispatcher: Dispatcher, stopped: Stop, state: State, *, left_at_once: bool) -> None:
         """Write down how it ended; on a full disk the journal simply ends before that."""
         clock = dispatcher.clock
         try:
@@ -325,27 +330,30 @@ class Dispatch:
                 await self.journal.append(self._lost(clock, "the user left while it was under way"))
             ended = RunEnded(*clock.now(), self.journal.sessions(), stopped.how.value, stopped.why)
             await self.journal.append([*dispatcher.noted(), ended])
+            caught_up(state, self.journal, self.billing)  # who left at once did not hear of everything that was written
+            self.journal.note(NAME, saved(state))
             self.output.finish()
             self.journal.flush()
         except (DiskFull, OSError) as error:
             self.screen.say(str(error))
 
-    def _summary(self, progress: Progress, stopped: Stop, clock: Clock) -> Summary:
+    def _summary(self, state: State, stopped: Stop) -> Summary:
         totals = self.journal.totals()
         check_totals(totals)
+        here, began = state.now, state.began
         return Summary(
             how=stopped.how,
             why=stopped.why,
             totals=totals,
-            calls=progress.calls,
-            seconds=clock.monotonic() - progress.started,
-            problems=progress.problems,
-            failures=progress.failures,
+            calls=here.calls,
+            seconds=0.0 if began is None else state.last[1] - began.at,
+            problems=here.problems,
+            failures=+here.failures,
             folder="",
             resume=self.around.command,
             lines=(0, 0),
             simulated=self.provider.simulated,
-            slow=binding(bound) if (bound := progress.binds()) is not None else "",
+            slow=binding(bound) if (bound := state.binds()) is not None else "",
         )
 
 

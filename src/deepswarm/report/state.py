@@ -50,12 +50,13 @@ class Till(Protocol):
 
 
 class Session(NamedTuple):
-    """A stretch of the run: its number, when it began, and whether its replies are simulated."""
+    """A stretch of the run: its number, when it began, whether its replies are simulated, and its task as JSON text."""
 
     number: int
     utc: float
     at: float
     simulated: bool
+    task: str
 
 
 class Mark(NamedTuple):
@@ -260,7 +261,7 @@ class State:
     def _run_started(self, event: RunStarted) -> None:
         self.before.add(self.now)
         self.now = Counts()
-        self.began = Session(event.session, event.utc, event.at, event.simulated)
+        self.began = Session(event.session, event.utc, event.at, event.simulated, event.task)
         self.over, self.paused, self.pace = None, None, None
         self.bound.clear()
         self.marks.clear()
@@ -316,6 +317,10 @@ class State:
     def binds(self) -> PaceChanged | None:
         """How the pace stood last while that bound which has bound it for longest; None while it has not told."""
         return max(self.bound.values(), key=lambda known: known[0])[1] if self.bound else None
+
+    def failures(self) -> Counter[str]:
+        """Seeds that are rejected or failed, by class."""
+        return Counter(dict(_sorted(self.before.failures, self.now.failures)))
 
     def money(self) -> tuple[Decimal, int]:
         """US dollars spent, and calls whose price nobody knows, of the whole run."""
