@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "plan": "Say what a run would ask and cost, without a call.",
     "bill": "Say what a run has cost, by model and cause.",
     "export": "Write the results as JSONL, JSON, Parquet or for training.",
+    "status": "Say how a run stands, at once, also while another process is at work on it.",
     "show": "Show one seed as a conversation, with all attempts and raw replies.",
     "sample": "Show some records by chance: answered, kept, dropped or failed ones.",
     "simulate": "Serve the simulated provider on loopback.",

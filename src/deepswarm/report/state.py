@@ -45,6 +45,9 @@ _DONE, _REJECTED = Outcome.DONE, Outcome.REJECTED
 class Till(Protocol):
     """What knows what calls have cost: the bill's fold (`report/bill.py`)."""
 
+    def watch(self, events: Iterable[Event]) -> None:
+        """Add events, in their order; the summary does not pass them on."""
+
     def so_far(self) -> tuple[Decimal, int]:
         """US dollars, exact, of all calls whose price is known; and calls that cost something nobody knows."""
 
