@@ -225,6 +225,7 @@ class CommandTaken:
         by: Who gave it.
         number: Its number in the inbox; 0 when it came another way.
         result: What it did, or why it could not be done, in words.
+        done: Whether it was carried out.
     """
 
     utc: float
@@ -233,6 +234,7 @@ class CommandTaken:
     by: str
     number: int = 0
     result: str = ""
+    done: bool = True
 
 
 Event: TypeAlias = (

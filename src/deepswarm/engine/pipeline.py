@@ -24,7 +24,7 @@ from deepswarm.core.errors import DeepSwarmError, DiskFull
 from deepswarm.core.events import CallEnded, Event, RunEnded, RunStarted, SeedsChanged
 from deepswarm.core.health import Health
 from deepswarm.core.lessons import Lessons
-from deepswarm.core.pace import Memory
+from deepswarm.core.pace import Memory, Pace
 from deepswarm.core.pace.choice import Choice
 from deepswarm.core.pace.costs import Costs
 from deepswarm.core.records import Outcome, Totals
@@ -56,6 +56,7 @@ from deepswarm.engine.preflight import balance_of, warnings
 from deepswarm.engine.seeds import SeedFile, lines_of
 from deepswarm.engine.shutdown import Interrupts
 from deepswarm.engine.standing import caught_up, keep, taken_up
+from deepswarm.engine.steering import Asked, Refusal, Steering, asked_again
 from deepswarm.engine.timeline import Timeline
 from deepswarm.engine.worker import Job, work
 from deepswarm.journals import Enrolment, Journal
@@ -155,13 +156,27 @@ def run(
         if wishes.retry_failed:
             reopened = journal.reopen(frozenset({Outcome.FAILED, Outcome.REJECTED}), None, (around.utc(), 0.0))
             screen.say(f"{reopened:,} failed seeds are asked again")
+        taken = asked_again(journal, (around.utc(), 0.0))
+        for each in taken:
+            screen.say(f"{each.command} ({each.by}): {each.result}")
         if journal.replaced:
             output.catch_up(anew=True)
         seeds = SeedFile(lines_of(resolve(task, spec.seeds_file), folder.spool))
         stack.callback(seeds.close)
         billing, fresh = Billing(), not journal.totals().calls
         dispatch = Dispatch(
-            spec, kind, journal, seeds, output, dialect, provider, screen, around, wishes.calls, billing=billing
+            spec,
+            kind,
+            journal,
+            seeds,
+            output,
+            dialect,
+            provider,
+            screen,
+            around,
+            wishes.calls,
+            billing=billing,
+            taken=taken,
         )
         summary = around.loop(dispatch.run(enrolment))
         lines = reconcile(journal, output, wishes.total, screen)
@@ -180,7 +195,7 @@ class Dispatch:
     """The part of a run that waits: workers, calls, the journal's pen. Knows no file names and no command line.
 
     `choose` makes the pace, as `calibrate.chosen` does: a benchmark has others to compare.
-    `billing` hears of all events of this process.
+    `billing` hears of all events of this process; `taken` are commands that were carried out before it began.
     """
 
     spec: TaskSpec
@@ -195,6 +210,7 @@ class Dispatch:
     calls: int | None = None
     choose: Callable[..., calibrate.Chosen] = calibrate.chosen
     billing: Billing = field(default_factory=Billing)
+    taken: Sequence[Event] = ()
 
     async def run(self, enrolment: Enrolment | None) -> Summary:
         """Serve all seeds that are left; ends by itself, or by a stop."""
@@ -244,13 +260,24 @@ class Dispatch:
             keeper = group.create_task(self.journal.keep())
             watching = group.create_task(keep(state, self.journal))
             follower = group.create_task(self.screen.follow(state, clock.monotonic))
-            serving = group.create_task(self._serve(dispatcher, caller, enrolment, state))
+            steering = Steering(
+                self.journal,
+                dispatcher,
+                caller,
+                state,
+                Asked(self.spec.worker_model, fingerprint_of(self.spec), self.provider.simulated),
+                partial(self._repaced, wish, dispatcher, seed),
+                lambda: serving.cancel(),  # noqa: PLW0108 - the task is made below
+            )
+            serving = group.create_task(self._serve(dispatcher, caller, enrolment, state, steering))
+            steerer = group.create_task(steering.follow())
             sharer = None if sharing is None else group.create_task(sharing.follow())
             with Interrupts(dispatcher, serving, self.screen.say, longest_s):
                 await asyncio.wait({serving})
             stopped = dispatcher.scheduler.stopped or Stop(How.FINISHED, "")
             self.journal.writers = 1
             watching.cancel()
+            steerer.cancel()
             await self._end(dispatcher, stopped, state, left_at_once=serving.cancelled())
             keeper.cancel()
             follower.cancel()
@@ -260,13 +287,21 @@ class Dispatch:
         await transport.close()
         return self._summary(state, stopped)
 
-    async def _serve(self, dispatcher: Dispatcher, caller: Caller, enrolment: Enrolment | None, state: State) -> None:
+    async def _serve(
+        self,
+        dispatcher: Dispatcher,
+        caller: Caller,
+        enrolment: Enrolment | None,
+        state: State,
+        steering: Steering,
+    ) -> None:
         """Say that the run begins, and let the workers work."""
         spec, clock = self.spec, dispatcher.clock
         opening = self._opening(clock, enrolment)
         self.journal.note(NAME, saved(state))  # of the seeds that this run counts, before its first event
         await self.journal.append(opening)
         dispatcher.watch(opening)
+        await steering.begin()
         left = self.journal.totals().left
         if not left:
             return
@@ -312,7 +347,19 @@ class Dispatch:
         ]
         if enrolment is not None:
             events.append(SeedsChanged(utc, at, enrolment.added, enrolment.gone_count, enrolment.changed_count))
-        return [*events, *self._lost(clock, "the process ended while it was under way")]
+        return [*events, *self.taken, *self._lost(clock, "the process ended while it was under way")]
+
+    def _repaced(self, wish: calibrate.Wish, dispatcher: Dispatcher, seed: int, workers: int | None) -> Pace | None:
+        """Another pace for so many workers; None where the one that there is only has to be bounded."""
+        if wish.kind == "adaptive":
+            if wish.workers is not None and (workers is None or workers > wish.workers):
+                raise Refusal(f"the task allows {wish.workers:,} workers at most; raise that and run it again")
+            return None
+        kind = "fixed" if workers is not None else "adaptive"
+        other = replace(wish, pace=kind, workers=workers)
+        left, most = self.journal.totals().left, self.around.connections
+        start = dispatcher.gate.pace.memory() if workers is None else None
+        return self.choose(other, left, most, streamed=call_of(self.spec).stream, start=start, seed=seed).pace
 
     def _lost(self, clock: Clock, why: str) -> list[Event]:
         """The ends of calls whose replies nobody waits for any more."""

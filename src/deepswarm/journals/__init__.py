@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, Protocol
 from deepswarm.core.errors import DiskFull
 from deepswarm.core.events import CallStarted, Event
 from deepswarm.core.ledger import Story
-from deepswarm.core.records import Incoming, Outcome, SeedRow, Totals
+from deepswarm.core.records import Incoming, Outcome, SeedRow, SeedState, Totals
 
 TABLE: Final = {
     "sqlite": "deepswarm.journals.sqlite:SqliteJournal",
@@ -93,6 +93,16 @@ class Journal(Protocol):
 
     def failed_by_class(self) -> Counter[str]:
         """The selected seeds that are rejected or failed now, by the class of their last end; reads all ends."""
+
+    def rows_named(self, key: str) -> list[tuple[SeedRow, SeedState]]:
+        """The seeds with this key that the file holds, one for each sample, with their states; none when unknown."""
+
+    def in_vain(self, labels: frozenset[str]) -> list[tuple[SeedRow, Outcome, str]]:
+        """The selected seeds that are rejected or failed now, in file order, each with the class of its last end.
+
+        Args:
+            labels: Only these classes; none of them means all.
+        """
 
     def commands(self) -> list[Command]:
         """What other processes want and what was not taken yet, in the order in which they said it.

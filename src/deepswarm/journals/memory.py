@@ -148,6 +148,18 @@ class MemoryJournal:
         failed = [k.row.number for k in self._seeds.values() if self._is_selected(k) and self._state(k) in bad]
         return Counter(last[number].label for number in failed)
 
+    def rows_named(self, key: str) -> list[tuple[SeedRow, SeedState]]:
+        """See `Journal.rows_named`."""
+        known = self._seeds.get(key)
+        return [(known.row, self._state(known))] if known is not None and known.here else []
+
+    def in_vain(self, labels: frozenset[str]) -> list[tuple[SeedRow, Outcome, str]]:
+        """See `Journal.in_vain`."""
+        last, bad = self._last_ends(), {SeedState.REJECTED, SeedState.FAILED}
+        rows = [k.row for k in self._seeds.values() if k.here and self._is_selected(k) and self._state(k) in bad]
+        found = [(row, last[row.number].outcome, last[row.number].label) for row in rows]
+        return sorted((each for each in found if not labels or each[2] in labels), key=lambda each: each[0].order)
+
     def commands(self) -> list[Command]:
         """See `Journal.commands`."""
         return list(self.inbox.values())

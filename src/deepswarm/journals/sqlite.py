@@ -24,7 +24,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -51,6 +51,9 @@ from deepswarm.journals.sqlite_rows import Rows, history, insert, replay, storie
 FILE: Final = "journal.sqlite"
 GATHER_S: Final = 0.015
 """Most seconds that a commit waits for company; with the commit itself, results are durable well within 50 ms."""
+
+_ROW: Final = 'number, key, content, place, size, "order", sample'
+_BAD: Final = f"{int(SeedState.REJECTED)}, {int(SeedState.FAILED)}"
 
 _datasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
@@ -187,18 +190,32 @@ class SqliteJournal:
 
     def _labels(self, within: str = "1") -> dict[int, str]:
         """The classes of the last ends of all seeds that are rejected or failed, by their numbers."""
-        bad = f"{int(SeedState.REJECTED)}, {int(SeedState.FAILED)}"
         return dict(
             self._rows(
                 f"""SELECT seed, label FROM seeds JOIN
                     (SELECT seed, label, max(event) FROM seeds_ended WHERE outcome <> 'done' GROUP BY seed)
-                    ON seed = number WHERE state IN ({bad}) AND {within}"""
+                    ON seed = number WHERE state IN ({_BAD}) AND {within}"""
             )
         )
 
     def failed_by_class(self) -> Counter[str]:
         """See `Journal.failed_by_class`."""
         return Counter(self._labels(self._within()).values())
+
+    def rows_named(self, key: str) -> list[tuple[SeedRow, SeedState]]:
+        """See `Journal.rows_named`."""
+        query = f'SELECT {_ROW}, state FROM seeds WHERE key = ? AND "order" IS NOT NULL ORDER BY sample'
+        with explained(self.path):
+            return [(SeedRow(*row), SeedState(state)) for *row, state in self._reader.execute(query, (key,))]
+
+    def in_vain(self, labels: frozenset[str]) -> list[tuple[SeedRow, Outcome, str]]:
+        """See `Journal.in_vain`. Reads all ends of such seeds, on a way of its own: it may be called in a thread."""
+        query = f"""SELECT {_ROW}, outcome, label FROM seeds JOIN
+            (SELECT seed, outcome, label, max(event) FROM seeds_ended WHERE outcome <> 'done' GROUP BY seed)
+            ON seed = number WHERE state IN ({_BAD}) AND {self._within()} AND "order" IS NOT NULL ORDER BY "order" """
+        with explained(self.path), closing(connect_reader(self.path)) as db:
+            found = [(SeedRow(*row), Outcome(outcome), label) for *row, outcome, label in db.execute(query)]
+        return [each for each in found if not labels or each[2] in labels]
 
     def commands(self) -> list[Command]:
         """See `Journal.commands`; read from beside, as the journal's thread may be moving the log."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from deepswarm.core.events import Event
+from deepswarm.core.events import CommandTaken, Event
 from deepswarm.core.records import Outcome, SeedState, Totals
 from deepswarm.journals import Command
 from deepswarm.journals.inbox import pending
@@ -72,12 +72,12 @@ class JournalWatch:
         """See `Journal.commands`."""
         return pending(self._db)
 
-    def answers(self, numbers: list[int]) -> dict[int, tuple[str, str]]:
-        """The (command, result) of commands that were taken, by their numbers in the inbox."""
+    def answers(self, numbers: list[int]) -> dict[int, CommandTaken]:
+        """What became of commands that were taken, by their numbers in the inbox."""
         marks = ",".join("?" * len(numbers))
         query = f"SELECT data FROM events WHERE event IN (SELECT taken FROM inbox WHERE id IN ({marks}))"
-        taken = [json.loads(data) for (data,) in self._db.execute(query, numbers)]
-        return {each["number"]: (each["command"], each["result"]) for each in taken}
+        taken = [CommandTaken(**json.loads(data)) for (data,) in self._db.execute(query, numbers)]
+        return {each.number: each for each in taken}
 
     def keys(self, numbers: list[int]) -> dict[int, str]:
         """The keys of seeds, by their numbers."""

@@ -808,6 +808,15 @@ class JournalSuite:
                 whole_call(4, 4, Outcome.REJECTED, "answer"),
             )
             assert one.journal.failed_by_class() == {"garbled": 1, "timed_out": 1, "answer": 1}
+            found = one.journal.in_vain(frozenset())
+            assert [(row.key, outcome, label) for row, outcome, label in found] == [
+                ("b", Outcome.FAILED, "timed_out"),
+                ("c", Outcome.FAILED, "garbled"),
+                ("d", Outcome.REJECTED, "answer"),
+            ]
+            assert [row.key for row, _, _ in one.journal.in_vain(frozenset({"garbled", "lost"}))] == ["c"]
+            assert [(row.number, state) for row, state in one.journal.rows_named("c")] == [(3, SeedState.FAILED)]
+            assert one.journal.rows_named("z") == []
             one.journal.reopen(frozenset({Outcome.FAILED}), None, NOW)
             one.append(whole_call(5, 2, Outcome.FAILED, "garbled"))
             assert one.journal.failed_by_class() == {"garbled": 1, "answer": 1}
