@@ -24,7 +24,7 @@ from deepswarm.cli.provider import connections, real_provider
 from deepswarm.engine.clock import running_clock
 from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.pipeline import Surroundings, Wishes, run
-from deepswarm.report.progress import Progress
+from deepswarm.report.state import State
 from deepswarm.taskfile import load, resolve
 
 EVERY_S = 0.01
@@ -42,7 +42,7 @@ class Watcher:
         """See `Screen.say`; on standard error, where it is not in the way."""
         print(text, file=sys.stderr)
 
-    async def follow(self, progress: Progress, now: Callable[[], float]) -> None:
+    async def follow(self, state: State, now: Callable[[], float]) -> None:
         """See `Screen.follow`."""
         looked = now()
         while True:
@@ -51,13 +51,13 @@ class Watcher:
             self.lags.append(now() - begun - EVERY_S)
             if now() - looked >= self.every_s:
                 looked = now()
-                self.look(progress)
+                self.look(state)
 
-    def look(self, progress: Progress) -> None:
+    def look(self, state: State) -> None:
         used = resource.getrusage(resource.RUSAGE_SELF)
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         resident_mb = pages * resource.getpagesize() / 1024 / 1024
-        self.looks.append((progress.calls, used.ru_utime + used.ru_stime, round(resident_mb, 2)))
+        self.looks.append((state.now.calls, used.ru_utime + used.ru_stime, round(resident_mb, 2)))
 
 
 def main() -> None:

@@ -21,6 +21,7 @@
     │  ├─ Declined          the provider's filter refused the input or the answer     FAIL_ROW
     │  ├─ TooLong           the input does not fit the model's window                 FAIL_ROW
     │  ├─ BadRequest        400 413 422: this input can never work as sent            FAIL_ROW
+    │  ├─ Cancelled         the user wants no answer for this seed                    FAIL_ROW
     │  ├─ NoSuchModel       404 410: model or address do not exist                    PAUSE
     │  ├─ Unauthorized      401 403                                                   PAUSE
     │  ├─ OutOfFunds        402, the account's money is gone                          PAUSE
@@ -302,6 +303,13 @@ class BadRequest(CallError):
 
 
 # --- no call can work ------------------------------------------------------------------------------------------------
+
+
+class Cancelled(CallError):
+    """The user wants no answer for this seed (`deepswarm cancel`)."""
+
+    disposition = Disposition.FAIL_ROW
+    label = "cancelled"
 
 
 class NoSuchModel(CallError):

@@ -127,13 +127,17 @@ class SeedsChanged:
 
 @dataclass(frozen=True, slots=True)
 class SeedReopened:
-    """A seed that had ended is to be asked again: what it `was`, and why (retry, changed)."""
+    """A seed that had ended is to be asked again: what it `was`, and why (retry, changed).
+
+    `label` is the class that it had failed with; empty when it was done, or when nobody looked.
+    """
 
     utc: float
     at: float
     seed: int
     was: Outcome
     why: str
+    label: str = ""
 
 
 class CallStarted(NamedTuple):
@@ -234,12 +238,23 @@ class SeedEnded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CommandTaken:
-    """A command of another process, from the inbox, was carried out."""
+    """A command of another process, from the inbox, was carried out.
+
+    Attributes:
+        command: As it was given.
+        by: Who gave it.
+        number: Its number in the inbox; 0 when it came another way.
+        result: What it did, or why it could not be done, in words.
+        done: Whether it was carried out.
+    """
 
     utc: float
     at: float
     command: str
     by: str
+    number: int = 0
+    result: str = ""
+    done: bool = True
 
 
 Event: TypeAlias = (

@@ -174,6 +174,13 @@ class Health:
         self.paused = Paused(label, why, now, probe_at, wakes_at, probing.first_s)
         self.outages += label == "outage"
 
+    def probe_now(self, now: float) -> bool:
+        """Let the next probe go at once: somebody says that it is over. Whether there is a pause."""
+        if self.paused is None:
+            return False
+        self.paused.probe_at = min(self.paused.probe_at, now)
+        return True
+
     def may_probe(self, now: float) -> bool:
         """Whether the next call may try, while it is paused."""
         return self.paused is not None and not self.probing and now >= self.paused.probe_at

@@ -59,6 +59,7 @@ class Scheduler:
         self._after = -1
         self._exhausted = False
         self._sorted = False
+        self._skipped: set[int] = set()
         self.stopped: Stop | None = None
 
     def __repr__(self) -> str:
@@ -80,12 +81,12 @@ class Scheduler:
 
     def feed(self, rows: Iterable[SeedRow]) -> None:
         """The next seeds that are left; none at all means that the file is exhausted."""
-        size = len(self._queue)
-        self._queue.extend(rows)
-        if len(self._queue) == size:
-            self._exhausted = True
-        else:
-            self._after = self._queue[-1].order
+        after = self._after
+        for row in rows:
+            self._after = row.order
+            if row.number not in self._skipped:
+                self._queue.append(row)
+        self._exhausted = self._after == after
 
     def take(self, worker: int) -> SeedRow | None:
         """The worker's next seed; None when there is none for it, or the run is stopping.
@@ -125,6 +126,29 @@ class Scheduler:
         if not lease:
             del self._leased[worker]
         return row
+
+    def skip(self, row: SeedRow) -> bool:
+        """Never hand this seed out.
+
+        Returns:
+            Whether nobody has been given it yet; when not, it is at a worker, or has ended.
+        """
+        if row.order > self._after:
+            self._skipped.add(row.number)
+            return True
+        for queue in (self._queue, *self._leased.values()):
+            if row in queue:
+                queue.remove(row)
+                self._leased = {worker: lease for worker, lease in self._leased.items() if lease}
+                return True
+        return False
+
+    def again(self, rows: Iterable[SeedRow]) -> None:
+        """Hand these seeds out once more, after all that wait: they had ended. Those to be fed come by themselves."""
+        for row in rows:
+            self._skipped.discard(row.number)
+            if row.order <= self._after:
+                self._queue.append(row)
 
     def stop(self, stop: Stop) -> None:
         """Start nothing new. The first reason stays, but an interruption by the user overrides a pause."""

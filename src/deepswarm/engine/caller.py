@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 from deepswarm.core.deadlines import Patience
-from deepswarm.core.errors import CallError, Cut, Overloaded, TimedOut
+from deepswarm.core.errors import CallError, Cancelled, Cut, Overloaded, TimedOut
 from deepswarm.core.events import CallEnded
 from deepswarm.core.records import Assembler, Call, Deadlines, HttpReply, HttpRequest, Reply, Watch
 from deepswarm.dialects import Dialect
@@ -16,6 +17,9 @@ from deepswarm.transports import Transport
 
 KEPT_BYTES = 64 * 1024
 """Most bytes that the journal keeps of a reply that could not be used."""
+
+
+_UNWANTED: Final = "the user cancelled this seed"
 
 
 class Called(NamedTuple):
@@ -42,6 +46,7 @@ class Caller:
 
     Attributes:
         greeted: Is given the first reply that is an answer; it cannot steer.
+        unwanted: Numbers of seeds about which nothing is to be asked any more.
     """
 
     dialect: Dialect
@@ -50,6 +55,14 @@ class Caller:
     patience: Patience
     clock: Clock
     greeted: Callable[[HttpReply], None] | None = None
+    unwanted: set[int] = field(default_factory=set)
+    _calling: dict[int, asyncio.Task[Any]] = field(default_factory=dict)
+
+    def cancel(self, seed: int) -> bool:
+        """Ask no more about this seed: break its call off, or fail the next one. Whether one was broken off."""
+        self.unwanted.add(seed)
+        task = self._calling.get(seed)
+        return task is not None and task.cancel()
 
     async def call(self, call: Call, number: int, seed: int, watch: Watch | None = None) -> Called:
         """Send one call and wait for its end; an error is a result, not an exception.
@@ -65,7 +78,7 @@ class Caller:
         try:
             request = dialect.encode(call, self.url)
             assembler = dialect.assembler() if call.stream else None
-            raw = await self._sent(request, patience.of(stream=call.stream), assembler, watch)
+            raw = await self._wanted(seed, self._sent(request, patience.of(stream=call.stream), assembler, watch))
             reply = dialect.decode(raw)
         except CallError as raised:
             error = _judged(raised)
@@ -92,6 +105,23 @@ class Caller:
             raw.body,
         )
         return Called(ended, reply, at - left, raw.first_s, raw.size)
+
+    async def _wanted(self, seed: int, sending: Coroutine[Any, Any, HttpReply]) -> HttpReply:
+        """What came back; as long as somebody wants it."""
+        if seed in self.unwanted:
+            sending.close()
+            raise Cancelled(_UNWANTED)
+        task = asyncio.current_task()
+        if task is not None:
+            self._calling[seed] = task
+        try:
+            return await sending
+        except asyncio.CancelledError:
+            if seed not in self.unwanted or task is None or task.uncancel():
+                raise
+            raise Cancelled(_UNWANTED, maybe_billed=True) from None
+        finally:
+            self._calling.pop(seed, None)
 
     async def _sent(
         self, request: HttpRequest, deadlines: Deadlines, assembler: Assembler | None, watch: Watch | None

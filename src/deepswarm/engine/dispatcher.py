@@ -23,7 +23,7 @@ from deepswarm.engine.gate import Gate
 from deepswarm.engine.purse import Purse
 from deepswarm.engine.timeline import Timeline
 from deepswarm.journals import Journal
-from deepswarm.report.progress import duration
+from deepswarm.report.words import duration
 
 
 class Lease(NamedTuple):

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from deepswarm.core.health import Health, Paused
-from deepswarm.core.pace import Cost, Fact, Failed, Go, Pace, Refused, Sent, Served, Unsent
+from deepswarm.core.pace import Cost, Fact, Failed, Go, Pace, Reason, Refused, Sent, Served, Unsent
 from deepswarm.core.scheduler import Scheduler
 
 COMMIT_S: Final = 0.03
@@ -65,6 +65,8 @@ class Gate:
 
     Attributes:
         pace: Admits calls.
+        held: The user wants nothing new to leave.
+        most: Most calls under way, as the user wants it, whatever the pace allows.
         flying: Calls under way.
         tally: Counts.
     """
@@ -81,6 +83,8 @@ class Gate:
         """`told` hears of every pause when it begins, and with None when it ends; `stop` when one lasts too long."""
         self._health, self._scheduler, self._now, self._told, self._stop = health, scheduler, now, told, stop
         self.pace = pace
+        self.held = False
+        self.most = 1 << 30
         self.flying = 0
         self.tally = Tally()
         self._start: Callable[[bool], None] | None = None
@@ -123,6 +127,13 @@ class Gate:
         """A lane has ended; the last one may have been the run's."""
         self._lanes -= 1
         self._fill_soon()
+
+    def stay(self) -> bool:
+        """Somebody may bring seeds: the run is not over before he has `left`. Whether it is not over already."""
+        if self._over.is_set():
+            return False
+        self._lanes += 1
+        return True
 
     # --- places ------------------------------------------------------------------------------------------------------
 
@@ -181,6 +192,18 @@ class Gate:
         elif probe:
             self._health.probing = False
         return go
+
+    @property
+    def limit(self) -> int:
+        """Calls under way that are allowed now, by the pace and by the user."""
+        return min(self.most, self.pace.limit)
+
+    @property
+    def reason(self) -> Reason:
+        """What binds now."""
+        if self.most < self.pace.limit:
+            return Reason("user", f"{self.most:,} calls at once: set while the run was at work")
+        return self.pace.reason
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
@@ -261,6 +284,8 @@ class Gate:
 
     def _asked(self, now: float, cost: Cost) -> float:
         """When a call may leave; not after `now` when it may at once."""
+        if self.held or self.flying >= self.most:
+            return math.inf
         if now < self._not_before:
             return self._not_before
         answer = self.pace.admit(now, cost)
@@ -268,7 +293,7 @@ class Gate:
 
     def _room(self, now: float) -> int:
         """Places that can be taken now, beside those that are taken; never above 0 while the run pauses."""
-        if self._health.paused is not None:
+        if self._health.paused is not None or self.held:
             return 0
         spare = self._spare(now)
         if self._ready:
@@ -312,7 +337,7 @@ class Gate:
     def _probe(self, now: float) -> None:
         """While the run pauses: give a place to a probe when its time has come, or end the run."""
         paused, health = self._health.paused, self._health
-        if paused is None or health.probing or not (self._back or self._scheduler.more):
+        if paused is None or health.probing or self.held or not (self._back or self._scheduler.more):
             return
         if health.may_probe(now):
             health.probing = True

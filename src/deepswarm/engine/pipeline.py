@@ -24,7 +24,7 @@ from deepswarm.core.errors import DeepSwarmError, DiskFull
 from deepswarm.core.events import CallEnded, Event, RunEnded, RunStarted, SeedsChanged
 from deepswarm.core.health import Health
 from deepswarm.core.lessons import Lessons
-from deepswarm.core.pace import Memory
+from deepswarm.core.pace import Memory, Pace
 from deepswarm.core.pace.choice import Choice
 from deepswarm.core.pace.costs import Costs
 from deepswarm.core.records import HttpReply, Outcome, Totals
@@ -59,6 +59,8 @@ from deepswarm.engine.preflight import Verdict, balance_of, clock_of, disk_of, w
 from deepswarm.engine.purse import purse_of
 from deepswarm.engine.seeds import SeedFile, lines_of
 from deepswarm.engine.shutdown import Interrupts
+from deepswarm.engine.standing import caught_up, keep, taken_up
+from deepswarm.engine.steering import Asked, Refusal, Steering, asked_again
 from deepswarm.engine.terms import terms_of, user_code
 from deepswarm.engine.timeline import Timeline
 from deepswarm.engine.worker import Job, work
@@ -66,7 +68,8 @@ from deepswarm.journals import Enrolment, Journal
 from deepswarm.journals.lock import held
 from deepswarm.journals.sqlite import SqliteJournal
 from deepswarm.report.bill import Billing
-from deepswarm.report.progress import Progress
+from deepswarm.report.saved import NAME, saved
+from deepswarm.report.state import State
 from deepswarm.report.summary import Summary
 from deepswarm.report.whyslow import binding
 from deepswarm.taskfile import TaskFile, resolve
@@ -104,8 +107,8 @@ class Screen(Protocol):
     def say(self, text: str) -> None:
         """Show a line that stays."""
 
-    async def follow(self, progress: Progress, now: Callable[[], float]) -> None:
-        """Show the progress until cancelled."""
+    async def follow(self, state: State, now: Callable[[], float]) -> None:
+        """Show how the run stands until cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,9 @@ def run(
         if wishes.retry_failed:
             reopened = journal.reopen(frozenset({Outcome.FAILED, Outcome.REJECTED}), None, (around.utc(), 0.0))
             screen.say(f"{reopened:,} failed seeds are asked again")
+        taken = asked_again(journal, (around.utc(), 0.0))
+        for each in taken:
+            screen.say(f"{each.command} ({each.by}): {each.result}")
         if journal.replaced:
             output.catch_up(anew=True)
         seeds = SeedFile(lines_of(resolve(task, spec.seeds_file), folder.spool))
@@ -168,7 +174,7 @@ def run(
             from deepswarm.engine.affording import check_budget
 
             check_budget(task, kind, journal, seeds, around.utc())
-        billing = Billing() if not journal.totals().calls else None
+        billing, fresh = Billing(), not journal.totals().calls
         code = user_code(task, screen.say)
         stack.callback(code.close)
         dispatch = Dispatch(
@@ -184,6 +190,7 @@ def run(
             wishes.calls,
             billing=billing,
             code=code,
+            taken=taken,
         )
         summary = around.loop(dispatch.run(enrolment))
         lines = reconcile(journal, output, wishes.total, screen)
@@ -191,7 +198,8 @@ def run(
             notes = (*export_run(journal, dialect, spec, folder), *filter_run(journal, dialect, task, folder))
         except OSError as error:  # both are derived; the run itself has ended as its summary says
             notes = (f"not written: {error}; the same command again writes it, without a call",)
-        seen = billing if summary.how is How.FINISHED else None  # who leaves at once does not see everything end
+        # who leaves at once does not see everything end
+        seen = billing if fresh and summary.how is How.FINISHED else None
         bill = bill_run(journal, folder, seen)
         report = report_run(folder, around.utc(), summary)
         return replace(summary, folder=f"{folder.path}/", lines=lines, notes=(*bill, *notes, *report))
@@ -202,7 +210,8 @@ class Dispatch:
     """The part of a run that waits: workers, calls, the journal's pen. Knows no file names and no command line.
 
     `choose` makes the pace, as `calibrate.chosen` does: a benchmark has others to compare.
-    `billing` hears of all events; `code` calls the Python functions that the task names.
+    `billing` hears of all events of this process; `code` calls the Python functions that the task names; `taken` are
+    commands that were carried out before it began.
     """
 
     spec: TaskSpec
@@ -216,14 +225,15 @@ class Dispatch:
     around: Surroundings
     calls: int | None = None
     choose: Callable[..., calibrate.Chosen] = calibrate.chosen
-    billing: Billing | None = None
+    billing: Billing = field(default_factory=Billing)
     code: Code = field(default_factory=lambda: Code({}, 0.0))
+    taken: Sequence[Event] = ()
 
     async def run(self, enrolment: Enrolment | None) -> Summary:
         """Serve all seeds that are left; ends by itself, or by a stop."""
         clock = self.around.clock()
         before = self.journal.totals()
-        progress = Progress(before.seeds, before, clock.monotonic())
+        state = taken_up(self.journal, self.billing)
         call = call_of(self.spec)
         wish, seed = wish_of(self.spec), int(self.around.chance() * SEEDS_OF_CHANCE)
 
@@ -243,8 +253,8 @@ class Dispatch:
             pace.pace if sharing is None else sharing.pace,
             Costs(len(self.spec.prompt_template) + len(self.spec.system_prompt or ""), call.max_tokens),
             clock,
-            progress.watch if self.billing is None else partial(_both, progress.watch, self.billing.watch),
-            progress.departed,
+            partial(_both, self.billing.watch, state.watch),
+            state.departed,
             self.screen.say,
             calls=before.calls,
             purse=purse_of(self.spec, call_of(self.spec, self.kind.schema), self.kind.open, self.journal, clock),
@@ -267,31 +277,52 @@ class Dispatch:
         longest_s = patience.of(stream=call.stream).total_s
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(self.journal.keep())
-            follower = group.create_task(self.screen.follow(progress, clock.monotonic))
-            serving = group.create_task(self._serve(dispatcher, caller, enrolment))
+            watching = group.create_task(keep(state, self.journal))
+            follower = group.create_task(self.screen.follow(state, clock.monotonic))
+            steering = Steering(
+                self.journal,
+                dispatcher,
+                caller,
+                state,
+                Asked(self.spec.worker_model, fingerprint_of(self.spec), self.provider.simulated),
+                partial(self._repaced, wish, dispatcher, seed),
+                lambda: serving.cancel(),  # noqa: PLW0108 - the task is made below
+            )
+            serving = group.create_task(self._serve(dispatcher, caller, enrolment, state, steering))
+            steerer = group.create_task(steering.follow())
             sharer = None if sharing is None else group.create_task(sharing.follow())
             with Interrupts(dispatcher, serving, self.screen.say, longest_s):
                 await asyncio.wait({serving})
             stopped = dispatcher.scheduler.stopped or Stop(How.FINISHED, "")
             self.journal.writers = 1
-            await self._end(dispatcher, stopped, left_at_once=serving.cancelled())
+            watching.cancel()
+            steerer.cancel()
+            await self._end(dispatcher, stopped, state, left_at_once=serving.cancelled())
             keeper.cancel()
             follower.cancel()
             if sharer is not None and sharing is not None:
                 sharer.cancel()
                 sharing.end()
         await transport.close()
-        return self._summary(progress, stopped, clock)
+        return self._summary(state, stopped)
 
-    async def _serve(self, dispatcher: Dispatcher, caller: Caller, enrolment: Enrolment | None) -> None:
+    async def _serve(
+        self,
+        dispatcher: Dispatcher,
+        caller: Caller,
+        enrolment: Enrolment | None,
+        state: State,
+        steering: Steering,
+    ) -> None:
         """Say that the run begins, and let the workers work."""
         spec, clock = self.spec, dispatcher.clock
         if dispatcher.purse is not None:
             dispatcher.purse.remember(self.journal)
         opening = self._opening(clock, enrolment)
+        self.journal.note(NAME, saved(state))  # of the seeds that this run counts, before its first event
         await self.journal.append(opening)
-        if self.billing is not None:
-            self.billing.watch(opening)
+        dispatcher.watch(opening)
+        await steering.begin()
         left = self.journal.totals().left
         if not left:
             return
@@ -349,7 +380,19 @@ class Dispatch:
         ]
         if enrolment is not None:
             events.append(SeedsChanged(utc, at, enrolment.added, enrolment.gone_count, enrolment.changed_count))
-        return [*events, *self._lost(clock, "the process ended while it was under way")]
+        return [*events, *self.taken, *self._lost(clock, "the process ended while it was under way")]
+
+    def _repaced(self, wish: calibrate.Wish, dispatcher: Dispatcher, seed: int, workers: int | None) -> Pace | None:
+        """Another pace for so many workers; None where the one that there is only has to be bounded."""
+        if wish.kind == "adaptive":
+            if wish.workers is not None and (workers is None or workers > wish.workers):
+                raise Refusal(f"the task allows {wish.workers:,} workers at most; raise that and run it again")
+            return None
+        kind = "fixed" if workers is not None else "adaptive"
+        other = replace(wish, pace=kind, workers=workers)
+        left, most = self.journal.totals().left, self.around.connections
+        start = dispatcher.gate.pace.memory() if workers is None else None
+        return self.choose(other, left, most, streamed=call_of(self.spec).stream, start=start, seed=seed).pace
 
     def _lost(self, clock: Clock, why: str) -> list[Event]:
         """The ends of calls whose replies nobody waits for any more."""
@@ -358,7 +401,7 @@ class Dispatch:
             for call in self.journal.open_calls()
         ]
 
-    async def _end(self, dispatcher: Dispatcher, stopped: Stop, *, left_at_once: bool) -> None:
+    async def _end(self, dispatcher: Dispatcher, stopped: Stop, state: State, *, left_at_once: bool) -> None:
         """Write down how it ended; on a full disk the journal simply ends before that."""
         clock = dispatcher.clock
         try:
@@ -369,27 +412,30 @@ class Dispatch:
             if dispatcher.purse is not None:
                 dispatcher.purse.remember(self.journal)
             await self.journal.append([*dispatcher.noted(), ended])
+            caught_up(state, self.journal, self.billing)  # who left at once did not hear of everything that was written
+            self.journal.note(NAME, saved(state))
             self.output.finish()
             self.journal.flush()
         except (DiskFull, OSError) as error:
             self.screen.say(str(error))
 
-    def _summary(self, progress: Progress, stopped: Stop, clock: Clock) -> Summary:
+    def _summary(self, state: State, stopped: Stop) -> Summary:
         totals = self.journal.totals()
         check_totals(totals)
+        here, began = state.now, state.began
         return Summary(
             how=stopped.how,
             why=stopped.why,
             totals=totals,
-            calls=progress.calls,
-            seconds=clock.monotonic() - progress.started,
-            problems=progress.problems,
-            failures=progress.failures,
+            calls=here.calls,
+            seconds=0.0 if began is None else state.last[1] - began.at,
+            problems=here.problems,
+            failures=+here.failures,
             folder="",
             resume=self.around.command,
             lines=(0, 0),
             simulated=self.provider.simulated,
-            slow=binding(bound) if (bound := progress.binds()) is not None else "",
+            slow=binding(bound) if (bound := state.binds()) is not None else "",
         )
 
 

@@ -104,7 +104,7 @@ class Timeline:
         """Note how things stand."""
         gate, tally = self._gate, self._gate.tally
         served, refused, sent, waited_s = self._since
-        reason, limit = gate.pace.reason, gate.pace.limit
+        reason, limit = gate.reason, gate.limit
         utc, now = self._clock.now()
         self._note(
             PaceChanged(
@@ -140,7 +140,7 @@ class Timeline:
             return self._told
         limit, what, at = self._last
         passed = self._clock.monotonic() - at
-        pace, tally = self._gate.pace, self._gate.tally
+        pace, tally = self._gate, self._gate.tally
         if pace.reason.what != what or tally.refused > self._since[1] or abs(pace.limit - limit) > SMALL * limit:
             return passed >= BEAT_S
         if pace.limit != limit:

@@ -10,14 +10,15 @@ To add a store, write one file with a class of the shape of `Journal`, list it i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from deepswarm.core.errors import DiskFull
 from deepswarm.core.events import CallEnded, CallStarted, Event, TurnNoted
 from deepswarm.core.ledger import Story
-from deepswarm.core.records import Incoming, Outcome, SeedRow, Totals
+from deepswarm.core.records import Incoming, Outcome, SeedRow, SeedState, Totals
 
 TABLE: Final = {
     "sqlite": "deepswarm.journals.sqlite:SqliteJournal",
@@ -42,6 +43,15 @@ class Enrolment:
     changed: tuple[str, ...] = ()
     changed_count: int = 0
     duplicates: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+
+class Command(NamedTuple):
+    """What another process wants of a run: its number in the inbox, when it was given, by whom, and its words."""
+
+    number: int
+    utc: float
+    by: str
+    words: str
 
 
 class Journal(Protocol):
@@ -80,6 +90,25 @@ class Journal(Protocol):
 
     def reopen(self, outcomes: frozenset[Outcome], labels: frozenset[str] | None, now: tuple[float, float]) -> int:
         """Make ended seeds of these outcomes (and error classes) LEFT again; how many. `now` is (utc, at)."""
+
+    def failed_by_class(self) -> Counter[str]:
+        """The selected seeds that are rejected or failed now, by the class of their last end; reads all ends."""
+
+    def rows_named(self, key: str) -> list[tuple[SeedRow, SeedState]]:
+        """The seeds with this key that the file holds, one for each sample, with their states; none when unknown."""
+
+    def in_vain(self, labels: frozenset[str]) -> list[tuple[SeedRow, Outcome, str]]:
+        """The selected seeds that are rejected or failed now, in file order, each with the class of its last end.
+
+        Args:
+            labels: Only these classes; none of them means all.
+        """
+
+    def commands(self) -> list[Command]:
+        """What other processes want and what was not taken yet, in the order in which they said it.
+
+        A command is taken with the append of a `CommandTaken` of its number.
+        """
 
     async def append(self, events: Sequence[Event]) -> int:
         """Add events; durable on return. Appends of the same moment share one commit.

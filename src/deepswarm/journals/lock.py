@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from deepswarm.core.errors import JournalLocked
 
@@ -44,12 +45,62 @@ def held(folder: Path, command: str, utc: float) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _held_by(folder: Path, text: bytes) -> str:
+class Holder(NamedTuple):
+    """The process that holds a run: its number, its machine, what it does, and since when (seconds since 1970)."""
+
+    pid: int
+    host: str
+    command: str
+    utc: float
+
+
+def holder(folder: Path) -> Holder | None:
+    """Who holds the folder's lock; None when nobody does.
+
+    The lock is asked for only when the process that the file names may be there: else a look could keep a run that is
+    just starting from getting it.
+
+    Args:
+        folder: The journal's folder.
+    """
     try:
-        holder = json.loads(text)
-        who = f"process {holder['pid']} on {holder['host']} ({holder['command']})"
+        descriptor = os.open(folder / "lock", os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        found = _named(os.read(descriptor, 4096))
+        if found is None or (found.host == socket.gethostname() and not _is_there(found.pid)):
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return found
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _named(text: bytes) -> Holder | None:
+    try:
+        named = json.loads(text)
+        return Holder(int(named["pid"]), named["host"], named["command"], named["utc"])
     except (ValueError, KeyError, TypeError):
-        who = "another process"
+        return None
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _held_by(folder: Path, text: bytes) -> str:
+    found = _named(text)
+    who = "another process" if found is None else f"process {found.pid} on {found.host} ({found.command})"
     return (
         f"{folder.parent}: {who} holds this run; no call was made. Wait for it, stop it, or use another output_dir "
         "(--set output_dir=other/)"

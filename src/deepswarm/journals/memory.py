@@ -8,12 +8,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from deepswarm.core.errors import DiskFull
-from deepswarm.core.events import CallEnded, CallStarted, Event, RunStarted, SeedEnded, SeedReopened, TurnNoted
+from deepswarm.core.events import (
+    CallEnded,
+    CallStarted,
+    CommandTaken,
+    Event,
+    RunStarted,
+    SeedEnded,
+    SeedReopened,
+    TurnNoted,
+)
 from deepswarm.core.identity import content_key
 from deepswarm.core.ledger import Ledger, Story, fold
 from deepswarm.core.records import STATE_OF, Incoming, Outcome, SeedRow, SeedState, Totals
 from deepswarm.core.transcript import OPENED, latest, transcript_of
-from deepswarm.journals import Enrolment
+from deepswarm.journals import Command, Enrolment
 
 NAMED = 100
 
@@ -34,6 +43,7 @@ class MemoryJournal:
         self.trouble: DiskFull | None = None
         self.writers = 1
         self.events: list[Event] = []
+        self.inbox: dict[int, Command] = {}
         self._ledger = Ledger()
         self._seeds: dict[str, _Known] = {}
         self._notes: dict[str, str] = {}
@@ -73,12 +83,10 @@ class MemoryJournal:
             known.row = known.row._replace(content=content, place=seed.place, size=seed.size, order=order)
         changed.sort(key=lambda known: known.row.number)
         if accepted is not None:
-            self._add([SeedReopened(*accepted, known.row.number, self._outcome(known), "changed") for known in changed])
+            last = self._last_ends()
+            self._add([_reopened(accepted, last[known.row.number], "changed") for known in changed])
         named = tuple(known.row.key for known in changed[:NAMED])
         return Enrolment(added, tuple(gone[:NAMED]), len(gone), named, len(changed))
-
-    def _outcome(self, known: _Known) -> Outcome:
-        return next(outcome for outcome, state in STATE_OF.items() if state is self._state(known))
 
     def _ended(self, number: int) -> bool:
         return self._ledger.states.get(number, SeedState.LEFT) is not SeedState.LEFT
@@ -131,9 +139,9 @@ class MemoryJournal:
     def reopen(self, outcomes: frozenset[Outcome], labels: frozenset[str] | None, now: tuple[float, float]) -> int:
         """See `Journal.reopen`."""
         states = {STATE_OF[outcome] for outcome in outcomes}
-        last = {event.seed: event for event in self.events if isinstance(event, SeedEnded)}
+        last = self._last_ends()
         events = [
-            SeedReopened(*now, known.row.number, last[known.row.number].outcome, "retry")
+            _reopened(now, last[known.row.number], "retry")
             for known in self._seeds.values()
             if known.here
             and self._state(known) in states
@@ -141,6 +149,31 @@ class MemoryJournal:
         ]
         self._add(events)
         return len(events)
+
+    def _last_ends(self) -> dict[int, SeedEnded]:
+        return {event.seed: event for event in self.events if isinstance(event, SeedEnded)}
+
+    def failed_by_class(self) -> Counter[str]:
+        """See `Journal.failed_by_class`."""
+        last, bad = self._last_ends(), {SeedState.REJECTED, SeedState.FAILED}
+        failed = [k.row.number for k in self._seeds.values() if self._is_selected(k) and self._state(k) in bad]
+        return Counter(last[number].label for number in failed)
+
+    def rows_named(self, key: str) -> list[tuple[SeedRow, SeedState]]:
+        """See `Journal.rows_named`."""
+        known = self._seeds.get(key)
+        return [(known.row, self._state(known))] if known is not None and known.here else []
+
+    def in_vain(self, labels: frozenset[str]) -> list[tuple[SeedRow, Outcome, str]]:
+        """See `Journal.in_vain`."""
+        last, bad = self._last_ends(), {SeedState.REJECTED, SeedState.FAILED}
+        rows = [k.row for k in self._seeds.values() if k.here and self._is_selected(k) and self._state(k) in bad]
+        found = [(row, last[row.number].outcome, last[row.number].label) for row in rows]
+        return sorted((each for each in found if not labels or each[2] in labels), key=lambda each: each[0].order)
+
+    def commands(self) -> list[Command]:
+        """See `Journal.commands`."""
+        return list(self.inbox.values())
 
     async def append(self, events: Sequence[Event]) -> int:
         """See `Journal.append`. There is no disk to wait for; the loop gets its turn, as with a real one."""
@@ -159,6 +192,8 @@ class MemoryJournal:
                 self._turns.setdefault(event.seed, []).append(event)
             elif isinstance(event, SeedReopened) and not (event.was is Outcome.FAILED and event.why == "retry"):
                 self._turns.pop(event.seed, None)
+            elif isinstance(event, CommandTaken):
+                self.inbox.pop(event.number, None)
 
     async def keep(self) -> None:
         """See `Journal.keep`."""
@@ -222,6 +257,11 @@ class MemoryJournal:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _reopened(now: tuple[float, float], end: SeedEnded, why: str) -> SeedReopened:
+    label = "" if end.outcome is Outcome.DONE else end.label
+    return SeedReopened(*now, end.seed, end.outcome, why, label)
 
 
 def _by_key(seeds: Iterable[Incoming]) -> tuple[dict[str, tuple[int, Incoming]], dict[str, list[int]]]:

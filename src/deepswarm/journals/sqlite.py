@@ -21,9 +21,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -34,7 +35,8 @@ from deepswarm.core.events import FORMAT, CallEnded, CallStarted, Event, SeedReo
 from deepswarm.core.ledger import Story, counted
 from deepswarm.core.records import STATE_OF, Incoming, Outcome, SeedRow, SeedState, Totals
 from deepswarm.core.transcript import transcript_of
-from deepswarm.journals import Enrolment
+from deepswarm.journals import Command, Enrolment
+from deepswarm.journals.inbox import pending
 from deepswarm.journals.skimming import skim
 from deepswarm.journals.sqlite_enrolment import OUTCOME, Changed, accept, enrol
 from deepswarm.journals.sqlite_file import (
@@ -57,6 +59,8 @@ _BEGUN_ANEW: Final = """
     SELECT max(r.event) FROM seeds_reopened AS r JOIN events AS e USING (event)
     WHERE r.seed = ? AND (json_extract(e.data, '$.was') <> 'failed' OR json_extract(e.data, '$.why') <> 'retry')"""
 """When a seed was last reopened so that its conversation begins anew: all but those that failed go on."""
+_ROW: Final = 'number, key, content, place, size, "order", sample'
+_BAD: Final = f"{int(SeedState.REJECTED)}, {int(SeedState.FAILED)}"
 
 _datasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
@@ -128,7 +132,13 @@ class SqliteJournal:
 
     def _accept(self, changed: Sequence[Changed], now: tuple[float, float]) -> None:
         """Reopen ended seeds, then take their new content; after a crash in between, the next reading takes it."""
-        self._write_at_once([SeedReopened(*now, number, OUTCOME[state], "changed") for number, _, state, _ in changed])
+        labels = self._labels() if any(OUTCOME[state] is not Outcome.DONE for _, _, state, _ in changed) else {}
+        self._write_at_once(
+            [
+                SeedReopened(*now, number, OUTCOME[state], "changed", labels.get(number, ""))
+                for number, _, state, _ in changed
+            ]
+        )
         with explained(self.path):
             accept(self._db, changed)
 
@@ -139,8 +149,8 @@ class SqliteJournal:
             self._recount()
 
     def _recount(self) -> None:
-        within = "1" if self._selected is None else f'("order" < {int(self._selected)} OR "order" IS NULL)'
-        counts = dict(self._db.execute(f"SELECT state, count(*) FROM seeds WHERE {within} GROUP BY state"))
+        query = f"SELECT state, count(*) FROM seeds WHERE {self._within()} GROUP BY state"
+        counts = dict(self._db.execute(query))
         left, done, rejected, failed, gone = (counts.get(int(state), 0) for state in SeedState)
         self._totals = replace(
             self._totals,
@@ -151,6 +161,10 @@ class SqliteJournal:
             failed=failed,
             gone=gone,
         )
+
+    def _within(self) -> str:
+        """The condition that selects seeds."""
+        return "1" if self._selected is None else f'("order" < {int(self._selected)} OR "order" IS NULL)'
 
     def left(self, after: int, most: int) -> list[SeedRow]:
         """See `Journal.left`."""
@@ -172,7 +186,7 @@ class SqliteJournal:
                 WHERE state IN ({states}) AND "order" IS NOT NULL ORDER BY seed"""
         )
         events = [
-            SeedReopened(*now, seed, Outcome(outcome), "retry")
+            SeedReopened(*now, seed, Outcome(outcome), "retry", "" if outcome == Outcome.DONE else label)
             for seed, outcome, label in rows
             if labels is None or label in labels
         ]
@@ -180,6 +194,40 @@ class SqliteJournal:
         with explained(self.path):
             self._recount()
         return len(events)
+
+    def _labels(self, within: str = "1") -> dict[int, str]:
+        """The classes of the last ends of all seeds that are rejected or failed, by their numbers."""
+        return dict(
+            self._rows(
+                f"""SELECT seed, label FROM seeds JOIN
+                    (SELECT seed, label, max(event) FROM seeds_ended WHERE outcome <> 'done' GROUP BY seed)
+                    ON seed = number WHERE state IN ({_BAD}) AND {within}"""
+            )
+        )
+
+    def failed_by_class(self) -> Counter[str]:
+        """See `Journal.failed_by_class`."""
+        return Counter(self._labels(self._within()).values())
+
+    def rows_named(self, key: str) -> list[tuple[SeedRow, SeedState]]:
+        """See `Journal.rows_named`."""
+        query = f'SELECT {_ROW}, state FROM seeds WHERE key = ? AND "order" IS NOT NULL ORDER BY sample'
+        with explained(self.path):
+            return [(SeedRow(*row), SeedState(state)) for *row, state in self._reader.execute(query, (key,))]
+
+    def in_vain(self, labels: frozenset[str]) -> list[tuple[SeedRow, Outcome, str]]:
+        """See `Journal.in_vain`. Reads all ends of such seeds, on a way of its own: it may be called in a thread."""
+        query = f"""SELECT {_ROW}, outcome, label FROM seeds JOIN
+            (SELECT seed, outcome, label, max(event) FROM seeds_ended WHERE outcome <> 'done' GROUP BY seed)
+            ON seed = number WHERE state IN ({_BAD}) AND {self._within()} AND "order" IS NOT NULL ORDER BY "order" """
+        with explained(self.path), closing(connect_reader(self.path)) as db:
+            found = [(SeedRow(*row), Outcome(outcome), label) for *row, outcome, label in db.execute(query)]
+        return [each for each in found if not labels or each[2] in labels]
+
+    def commands(self) -> list[Command]:
+        """See `Journal.commands`; read from beside, as the journal's thread may be moving the log."""
+        with explained(self.path):
+            return pending(self._reader)
 
     def _write_at_once(self, reopened: Sequence[SeedReopened]) -> None:
         self._write(reopened)

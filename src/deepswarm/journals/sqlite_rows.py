@@ -79,6 +79,7 @@ class Rows:
         self._rare: list[Any] = []
         self._reopened: list[Any] = []
         self._sessions: list[Any] = []
+        self._taken: list[tuple[int, int]] = []
         self._states: dict[int, SeedState] = {}
 
     def add(self, events: Iterable[Event]) -> None:
@@ -109,6 +110,8 @@ class Rows:
         if isinstance(event, SeedReopened):
             self._states[event.seed] = SeedState.LEFT
             self._reopened += (number, event.seed)
+        elif isinstance(event, CommandTaken):
+            self._taken.append((number, event.number))
         elif isinstance(event, RunStarted):
             self.session = event.session
             model = json.loads(event.task).get("worker_model", "")
@@ -124,6 +127,8 @@ class Rows:
         insert(db, "events", 3, self._rare)
         insert(db, "seeds_reopened", 2, self._reopened)
         insert(db, "sessions", 7, self._sessions)
+        if self._taken:
+            db.executemany("UPDATE inbox SET taken = ? WHERE id = ?", self._taken)
         for state in set(self._states.values()):
             seeds = [seed for seed, newest in self._states.items() if newest is state]
             for at in range(0, len(seeds), CHUNK):

@@ -362,9 +362,24 @@ class Billing:
             sums = self._lines[key] = _Sums()
         sums.add(charged)
 
-    def so_far(self) -> Decimal:
+    def settled(self) -> Decimal:
         """US dollars of all charged calls whose price is known, without the last ones of seeds still under way."""
         return total(sums.money() for sums in self._lines.values())
+
+    def so_far(self) -> tuple[Decimal, int]:
+        """US dollars of all charged calls until now whose price is known, and how many have no known price or size."""
+        amounts, unknown = [], 0
+        for (model, tier, cause), sums in self._lines.items():
+            line = sums.line(model, tier, cause)
+            amounts.append(line.cost)
+            unknown += line.unpriced + line.unmetered
+        for last in self._last.values():
+            sums = _Sums()
+            sums.add(last)
+            line = sums.line(last.model, last.tier, Cause.RETRIES)
+            amounts.append(line.cost)
+            unknown += line.unpriced + line.unmetered
+        return total(amounts), unknown
 
     def bill(self) -> Bill:
         """What all events add up to; charged calls of seeds still under way count as retries. The fold can go on."""

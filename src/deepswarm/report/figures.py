@@ -143,7 +143,7 @@ class Figures:
             histogram.extend(values)
             values.clear()
         if events:
-            self._bin.spent = self.billing.so_far()
+            self._bin.spent = self.billing.settled()
             last = events[-1]
             self.utc = max(self.utc or 0.0, last.utc)
             if not isinstance(last, SeedReopened):
@@ -181,7 +181,7 @@ class Figures:
         """Close the bin with what was spent until now, and open that of this moment."""
         if self._began_at is None:
             self._began_at = at
-        self._bin.spent = self.billing.so_far()
+        self._bin.spent = self.billing.settled()
         self._advance(at)
         series = self.series
         self._bin = series.at(self.second)

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from deepswarm.core.records import Json
 from deepswarm.report.page import Rows
-from deepswarm.report.progress import duration
 from deepswarm.report.showing import harmless
+from deepswarm.report.words import duration
 
 MOST_LETTERS: Final = 600
 """Characters of one text; report.html shows more, results.jsonl all."""

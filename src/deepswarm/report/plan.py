@@ -8,7 +8,7 @@ from typing import Any, Final
 from deepswarm.core.estimate import BYTES_A_TOKEN_LEAST, BYTES_A_TOKEN_MOST, MORE_CALLS, SHORT_SHARE, Estimate, Range
 from deepswarm.core.money import Price, Rates, exact
 from deepswarm.core.records import Json, Message
-from deepswarm.report.progress import duration
+from deepswarm.report.words import duration
 
 MOST_SHOWN: Final = 2_000
 """Most characters of a message of the rendered prompt."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deepswarm.core.records import Totals
 from deepswarm.core.scheduler import How
-from deepswarm.report.progress import duration
+from deepswarm.report.words import duration
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from deepswarm.engine.output import FAILED, RESULTS, ResultFiles
 from deepswarm.engine.pipeline import Dispatch, Provider, Surroundings
 from deepswarm.journals import Journal
 from deepswarm.journals.memory import MemoryJournal
-from deepswarm.report.progress import Progress
+from deepswarm.report.state import State
 from deepswarm.report.summary import Summary
 from deepswarm.simulator import virtual_time
 from deepswarm.simulator.law import Law
@@ -61,16 +61,16 @@ class SilentScreen:
     def __init__(self) -> None:
         """Nothing was said yet."""
         self.lines: list[str] = []
-        self.progress: Progress | None = None
+        self.state: State | None = None
 
     def say(self, text: str) -> None:
         """See `Screen.say`."""
         self.lines.append(text)
 
-    async def follow(self, progress: Progress, now: Callable[[], float]) -> None:
+    async def follow(self, state: State, now: Callable[[], float]) -> None:
         """See `Screen.follow`."""
-        progress.mark(now())
-        self.progress = progress
+        del now
+        self.state = state
 
 
 @dataclass

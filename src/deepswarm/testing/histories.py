@@ -63,7 +63,7 @@ class History:
     Attributes:
         left: Numbers of the seeds that may be called and may end; may be set anew at any time.
         open: Seeds of the calls under way, by the call's number.
-        ended: How seeds ended, by number.
+        ended: How seeds ended, by number; `labels` are the classes of those that were not done.
         events: All that happened so far.
     """
 
@@ -72,6 +72,7 @@ class History:
         self.left = list(left)
         self.open: dict[int, int] = {}
         self.ended: dict[int, Outcome] = {}
+        self.labels: dict[int, str] = {}
         self.events: list[Event] = []
         self.sessions = 0
         self._calls = 0
@@ -109,11 +110,12 @@ class History:
             seed = _picked(self.left, pick)
             self.left.remove(seed)
             self.ended[seed] = facts.outcome
+            self.labels[seed] = "" if facts.outcome is Outcome.DONE else facts.label
             events = [self._end(seed, pick, facts)]
         elif kind == "reopen" and self.ended:
             seed = _picked(list(self.ended), pick)
             self.left.append(seed)
-            events = [SeedReopened(*self.now(), seed, self.ended.pop(seed), "retry")]
+            events = [SeedReopened(*self.now(), seed, self.ended.pop(seed), "retry", self.labels.pop(seed))]
         elif kind == "other":
             events = [self._other(pick, facts)]
         return events

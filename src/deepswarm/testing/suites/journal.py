@@ -441,7 +441,7 @@ class JournalSuite:
             ]
             assert list(one.journal.replay(7)) == [
                 SeedReopened(*NOW, 1, Outcome.DONE, "changed"),
-                SeedReopened(*NOW, 3, Outcome.REJECTED, "changed"),
+                SeedReopened(*NOW, 3, Outcome.REJECTED, "changed", "answer"),
             ]
             totals = one.journal.totals()
             assert (totals.seeds, totals.left, totals.done, totals.rejected) == (3, 3, 0, 0)
@@ -790,13 +790,38 @@ class JournalSuite:
             assert one.journal.reopen(failed | {Outcome.REJECTED}, None, NOW) == 0
             assert one.journal.reopen(frozenset(), None, NOW) == 0
             assert list(one.journal.replay(13)) == [
-                SeedReopened(*NOW, 2, Outcome.FAILED, "retry"),
-                SeedReopened(*NOW, 3, Outcome.FAILED, "retry"),
-                SeedReopened(*NOW, 4, Outcome.REJECTED, "retry"),
+                SeedReopened(*NOW, 2, Outcome.FAILED, "retry", "timed_out"),
+                SeedReopened(*NOW, 3, Outcome.FAILED, "retry", "garbled"),
+                SeedReopened(*NOW, 4, Outcome.REJECTED, "retry", "answer"),
             ]
             totals = one.journal.totals()
             assert (totals.left, totals.done, totals.rejected, totals.failed) == (4, 1, 0, 0)
             assert one.append([session(2)]) == [17]
+
+    def test_failed_seeds_are_counted_by_the_class_of_their_last_end(self, store: Store, tmp_path: Path) -> None:
+        with opened(store, tmp_path) as one:
+            one.journal.enrol(a_file("a", "b", "c", "d"), None)
+            one.append(
+                [session(), *whole_call(1, 1)],
+                whole_call(2, 3, Outcome.FAILED, "garbled"),
+                whole_call(3, 2, Outcome.FAILED, "timed_out"),
+                whole_call(4, 4, Outcome.REJECTED, "answer"),
+            )
+            assert one.journal.failed_by_class() == {"garbled": 1, "timed_out": 1, "answer": 1}
+            found = one.journal.in_vain(frozenset())
+            assert [(row.key, outcome, label) for row, outcome, label in found] == [
+                ("b", Outcome.FAILED, "timed_out"),
+                ("c", Outcome.FAILED, "garbled"),
+                ("d", Outcome.REJECTED, "answer"),
+            ]
+            assert [row.key for row, _, _ in one.journal.in_vain(frozenset({"garbled", "lost"}))] == ["c"]
+            assert [(row.number, state) for row, state in one.journal.rows_named("c")] == [(3, SeedState.FAILED)]
+            assert one.journal.rows_named("z") == []
+            one.journal.reopen(frozenset({Outcome.FAILED}), None, NOW)
+            one.append(whole_call(5, 2, Outcome.FAILED, "garbled"))
+            assert one.journal.failed_by_class() == {"garbled": 1, "answer": 1}
+            one.journal.select(2)
+            assert one.journal.failed_by_class() == {"garbled": 1}
 
     def test_a_seed_that_ended_again_is_reopened_for_what_it_is_now(self, store: Store, tmp_path: Path) -> None:
         with opened(store, tmp_path) as one:
