@@ -1,6 +1,7 @@
 """`deepswarm filter` with every kind of filter and every kind of bad input, over files of records."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -179,3 +180,24 @@ def test_a_folder_with_the_files_of_two_runs_asks_which_is_meant(deepswarm):
     assert done.code == 2
     assert "several runs: results-1.jsonl (task ffffffffffff), results-2.jsonl (task eeeeeeeeeeee)" in done.err
     assert "--input-dir output/results-1.jsonl" in done.err
+
+
+def test_what_a_run_filters_at_its_end_is_what_it_delivers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("task.yaml").write_text(
+        'task_type: classification\nprompt_template: "{{text}}"\nclassification: {labels: [land, sea]}\nworker_model: mock\n'
+        "seeds_file: seeds.jsonl\nfilters: [length]\noutput_format: json\n"
+    )
+    Path("seeds.jsonl").write_text('{"id": "a", "text": "a hill"}\n{"id": "b", "text": "a wave"}\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "deepswarm", "run", "task.yaml", "--simulate", "--virtual-time"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    output = Path("output-simulated")
+    delivered = {row["id"]: row["answer"] for row in map(json.loads, (output / "results.jsonl").open())}
+    assert set(delivered.values()) <= {"land", "sea"}
+    assert {row["id"]: row["answer"] for row in map(json.loads, (output / "clean.jsonl").open())} == delivered
+    assert {row["id"]: row["answer"] for row in json.loads((output / "results.json").read_text())} == delivered

@@ -109,6 +109,7 @@ FIRST_DECISIONS = {
     errors.Unauthorized: Pause,
     errors.OutOfFunds: Pause,
     errors.QuotaSpent: Pause,
+    errors.Cancelled: GiveUp,
 }
 
 

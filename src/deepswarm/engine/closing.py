@@ -10,8 +10,8 @@ from deepswarm.core.errors import DeepSwarmError, Problem, TaskFileError
 from deepswarm.core.records import Json, Outcome
 from deepswarm.core.scheduler import How
 from deepswarm.core.spec import TaskSpec
-from deepswarm.dialects import Dialect
 from deepswarm.doors import find
+from deepswarm.engine.answers import Decoder
 from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.output import records
 from deepswarm.formats import TABLE as FORMATS
@@ -24,16 +24,16 @@ REPORTED_AT_ONCE: Final = 300_000
 """Calls up to which the end of a run that is not finished waits for its report; some ten seconds."""
 
 
-def export_run(journal: Journal, dialect: Dialect, spec: TaskSpec, folder: RunFolder) -> list[str]:
+def export_run(journal: Journal, answers: Decoder, spec: TaskSpec, folder: RunFolder) -> list[str]:
     """Write the results in the task's format, beside results.jsonl; what to say of it."""
     if spec.output_format == "jsonl":
         return []
     path = folder.path / f"results.{spec.output_format}"
-    count = find("format", spec.output_format, FORMATS)(records(journal, dialect, DONE), path)
+    count = find("format", spec.output_format, FORMATS)(records(journal, answers, DONE), path)
     return [f"{spec.output_format:<10} {count:>9,} records in {path}"]
 
 
-def filter_run(journal: Journal, dialect: Dialect, task: TaskFile, folder: RunFolder) -> list[str]:
+def filter_run(journal: Journal, answers: Decoder, task: TaskFile, folder: RunFolder) -> list[str]:
     """Judge all answers by the task's filters into clean.jsonl and errors.jsonl; what to say of it."""
     if not task.spec.filters:
         return []
@@ -41,7 +41,7 @@ def filter_run(journal: Journal, dialect: Dialect, task: TaskFile, folder: RunFo
 
     clean, errors = folder.path / "clean.jsonl", folder.path / "errors.jsonl"
     try:
-        report = apply(records(journal, dialect, DONE), filters_of(task), clean, errors)
+        report = apply(records(journal, answers, DONE), filters_of(task), clean, errors)
     except DeepSwarmError as error:
         # The run itself is whole; its summary must not be lost for what can be repeated without a call.
         return [f"filtered   not yet: {error}", "           again, without a call: deepswarm filter"]

@@ -158,7 +158,8 @@ def run(
         if (disk := disk_of(folder.path)).verdict is not Verdict.OK:
             screen.say(str(disk))
         dialect = dialect_of(spec)
-        output = ResultFiles(folder.path, journal, Answers(dialect, kind), spec.checkpoint_every)
+        answers = Answers(dialect, kind)
+        output = ResultFiles(folder.path, journal, answers, spec.checkpoint_every)
         stack.callback(output.close)
         if wishes.retry_failed:
             reopened = journal.reopen(frozenset({Outcome.FAILED, Outcome.REJECTED}), None, (around.utc(), 0.0))
@@ -195,7 +196,7 @@ def run(
         summary = around.loop(dispatch.run(enrolment))
         lines = reconcile(journal, output, wishes.total, screen)
         try:
-            notes = (*export_run(journal, dialect, spec, folder), *filter_run(journal, dialect, task, folder))
+            notes = (*export_run(journal, answers, spec, folder), *filter_run(journal, answers, task, folder))
         except OSError as error:  # both are derived; the run itself has ended as its summary says
             notes = (f"not written: {error}; the same command again writes it, without a call",)
         # who leaves at once does not see everything end

@@ -122,10 +122,12 @@ class Figures:
 
     def watch(self, events: Sequence[Event]) -> None:
         """Add events, in their order; how many of them come at once changes nothing."""
-        billed = 0
+        billed, last_at = 0, None
         for number, event in enumerate(events):
             kind = type(event)
             if kind is RunStarted:
+                if last_at is not None:
+                    self._advance(last_at)  # the session before it lasted until then
                 self._run_started(event)  # type: ignore[arg-type]  # its kind was just looked at
             if event.at >= self._bin_ends_at and kind is not SeedReopened:  # those have no clock
                 self.billing.watch(events[billed:number])
@@ -134,6 +136,8 @@ class Figures:
             handler = _HANDLERS.get(kind)
             if handler is not None:
                 handler(self, event)
+            if kind is not SeedReopened:
+                last_at = event.at
         self.billing.watch(events[billed:])
         for histogram, values in (
             (self.tokens_in, self._tokens_in),
@@ -144,10 +148,9 @@ class Figures:
             values.clear()
         if events:
             self._bin.spent = self.billing.settled()
-            last = events[-1]
-            self.utc = max(self.utc or 0.0, last.utc)
-            if not isinstance(last, SeedReopened):
-                self._advance(last.at)
+            self.utc = max(self.utc or 0.0, events[-1].utc)
+        if last_at is not None:
+            self._advance(last_at)
 
     @property
     def examples(self) -> dict[str, list[Example]]:
