@@ -182,11 +182,15 @@ def test_a_folder_with_the_files_of_two_runs_asks_which_is_meant(deepswarm):
     assert "--input-dir output/results-1.jsonl" in done.err
 
 
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def test_what_a_run_filters_at_its_end_is_what_it_delivers(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("task.yaml").write_text(
-        'task_type: classification\nprompt_template: "{{text}}"\nclassification: {labels: [land, sea]}\nworker_model: mock\n'
-        "seeds_file: seeds.jsonl\nfilters: [length]\noutput_format: json\n"
+        'task_type: classification\nprompt_template: "{{text}}"\nclassification: {labels: [land, sea]}\n'
+        "worker_model: mock\nseeds_file: seeds.jsonl\nfilters: [length]\noutput_format: json\n"
     )
     Path("seeds.jsonl").write_text('{"id": "a", "text": "a hill"}\n{"id": "b", "text": "a wave"}\n')
     done = subprocess.run(
@@ -197,7 +201,7 @@ def test_what_a_run_filters_at_its_end_is_what_it_delivers(tmp_path, monkeypatch
     )
     assert done.returncode == 0, done.stderr
     output = Path("output-simulated")
-    delivered = {row["id"]: row["answer"] for row in map(json.loads, (output / "results.jsonl").open())}
+    delivered = {row["id"]: row["answer"] for row in lines(output / "results.jsonl")}
     assert set(delivered.values()) <= {"land", "sea"}
-    assert {row["id"]: row["answer"] for row in map(json.loads, (output / "clean.jsonl").open())} == delivered
+    assert {row["id"]: row["answer"] for row in lines(output / "clean.jsonl")} == delivered
     assert {row["id"]: row["answer"] for row in json.loads((output / "results.json").read_text())} == delivered
