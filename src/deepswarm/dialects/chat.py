@@ -156,7 +156,7 @@ class ChatDialect:
         """
         message, finish = choice.get("message"), text(choice.get("finish_reason"))
         said = members(message).get("content")
-        if not isinstance(message, dict) or not isinstance(said, str | None):
+        if not isinstance(message, dict) or not (said is None or isinstance(said, str)):
             raise _refused(reply, body, usage=usage_of(body.get("usage"), answered=False))
         reasoning = text(message.get("reasoning_content")) or text(message.get("reasoning"))
         return Answer(

@@ -16,6 +16,7 @@ from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.output import records
 from deepswarm.formats import TABLE as FORMATS
 from deepswarm.journals import Journal
+from deepswarm.report.figures import Figures
 from deepswarm.report.summary import Summary
 from deepswarm.taskfile import TaskFile, resolve
 
@@ -48,10 +49,16 @@ def filter_run(journal: Journal, answers: Decoder, task: TaskFile, folder: RunFo
     return [f"filtered   {line}" if not number else f"           {line}" for number, line in enumerate(report.lines())]
 
 
-def report_run(folder: RunFolder, utc: float, summary: Summary) -> list[str]:
+def report_run(folder: RunFolder, utc: float, summary: Summary, figures: Figures | None) -> list[str]:
     """The report at the end of a run, and what to say of it; a large run that goes on later has none now.
 
     It is derived and can be made at any time, so nothing that goes wrong here changes how the run ended.
+
+    Args:
+        folder: Of the run.
+        utc: Now, seconds since 1970.
+        summary: How it ended.
+        figures: Of all its events; None when they have to be read from the journal.
     """
     from deepswarm.engine.reporting import write_report
 
@@ -59,7 +66,7 @@ def report_run(folder: RunFolder, utc: float, summary: Summary) -> list[str]:
     if summary.how is not How.FINISHED and calls > REPORTED_AT_ONCE:
         return [f"report     {again} makes it from the {calls:,} calls"]
     try:
-        return [f"report     {write_report(folder.path, utc, running=False).files[0]}"]
+        return [f"report     {write_report(folder.path, utc, running=False, figures=figures).files[0]}"]
     except DeepSwarmError as error:
         return [f"report     not written: {error}", f"           again, without a call: {again}"]
 

@@ -272,8 +272,7 @@ class Dispatcher:
             self.costs.saw(len(lease.payload) + lease.extra, result.usage.tokens_in, result.usage.tokens_out)
             if result.model not in self._models:
                 self._another_model(result.model)
-        self.gate.observe(_fact_of(lease.call, result))
-        self.gate.look()
+        self.gate.ended(_fact_of(lease.call, result))
         if not isinstance(result, CallError) and self.timeline is not None:
             self.timeline.ended(called, result.usage.tokens_out)
 

@@ -30,6 +30,7 @@ AT_ONCE: Final = 16
 """Most places beside those as long as calls have to wait for the pace: intents are not written long before their calls
 can leave. It doubles with every group that leaves whole."""
 MOST_AT_ONCE: Final = 1024
+_ENDS: Final = (Served, Refused, Failed, Unsent)
 _TICK_S: Final = 0.001
 """The event loop's timers are as fine as this."""
 
@@ -82,6 +83,7 @@ class Gate:
     ) -> None:
         """`told` hears of every pause when it begins, and with None when it ends; `stop` when one lasts too long."""
         self._health, self._scheduler, self._now, self._told, self._stop = health, scheduler, now, told, stop
+        self._loop = asyncio.get_running_loop()
         self.pace = pace
         self.held = False
         self.most = 1 << 30
@@ -163,7 +165,7 @@ class Gate:
         if self._scheduler.stopped is not None:
             self._places += 1
             return False
-        back = _Back(often, asyncio.get_running_loop().create_future())
+        back = _Back(often, self._loop.create_future())
         self._back.append(back)
         self._fill_soon()
         return await back.place
@@ -178,16 +180,22 @@ class Gate:
             self.give_up(probe=probe)
             return False
         came = self._now()
-        ready = _Ready(call, cost, probe, asyncio.get_running_loop().create_future())
-        self._ready.append(ready)
         self._usual = cost
+        if not self._ready and self._asked(came, cost) <= came:
+            self._sent(call, cost, came)
+            self._places -= 1
+            self._opened()
+            self._fill_soon()
+            return True
+        ready = _Ready(call, cost, probe, self._loop.create_future())
+        self._ready.append(ready)
         self.step()
         go = await ready.go
         if go and self._barred(probe=probe):
+            self.tally.sent -= 1
             self.observe(Unsent(call))
             go = False
         if go:
-            self.tally.sent += 1
             self.tally.waited_s += self._now() - came
         elif probe:
             self._health.probing = False
@@ -209,16 +217,24 @@ class Gate:
 
     def observe(self, fact: Fact) -> None:
         """Tell the pace of a fact, and let those go whom it now admits."""
+        self._observe(fact)
+        self.step()
+
+    def ended(self, fact: Fact) -> None:
+        """Tell the pace how a call has ended, of which health has heard already; see `look`."""
+        self._observe(fact)
+        self.look()
+
+    def _observe(self, fact: Fact) -> None:
         now = self._now()
         self.pace.observe(fact, now)
-        if isinstance(fact, Served | Refused | Failed | Unsent):
+        if isinstance(fact, _ENDS):
             self.flying -= 1
             self._ends.append(now)
             if isinstance(fact, Served):
                 self.tally.served += 1
             elif isinstance(fact, Refused):
                 self.tally.refused += 1
-        self.step()
 
     def hold(self, seconds: float) -> None:
         """Let no call leave for so many seconds: the provider said so."""
@@ -266,15 +282,24 @@ class Gate:
                     self._wake_at(answer)
                     self._at_once = AT_ONCE
                     break
-                self.pace.observe(Sent(head.call, head.cost), now)
-                self.flying += 1
+                self._sent(head.call, head.cost, now)
                 left = True
             self._places -= 1
             self._ready.popleft()
             head.go.set_result(go)
         if left and not self._ready:
-            self._at_once = min(2 * self._at_once, MOST_AT_ONCE)
+            self._opened()
         self._fill_soon()
+
+    def _sent(self, call: int, cost: Cost, now: float) -> None:
+        """A call leaves at this moment."""
+        self.pace.observe(Sent(call, cost), now)
+        self.flying += 1
+        self.tally.sent += 1
+
+    def _opened(self) -> None:
+        """Nobody waits for the pace: more may be written down at once."""
+        self._at_once = min(2 * self._at_once, MOST_AT_ONCE)
 
     # --- room --------------------------------------------------------------------------------------------------------
 
@@ -315,7 +340,7 @@ class Gate:
         """Give places, once whoever has just ended a call has had the first choice."""
         if not self._filling and self._start is not None:
             self._filling = True
-            asyncio.get_running_loop().call_soon(self._fill)
+            self._loop.call_soon(self._fill)
 
     def _fill(self) -> None:
         """Give the places that there are: to seeds that come back, then to new ones."""
@@ -369,7 +394,7 @@ class Gate:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer_at = when
-            self._timer = asyncio.get_running_loop().call_at(when, self._woken)
+            self._timer = self._loop.call_at(when, self._woken)
 
     def _woken(self) -> None:
         self._timer, self._timer_at = None, math.inf

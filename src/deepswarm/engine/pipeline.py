@@ -59,7 +59,7 @@ from deepswarm.engine.preflight import Verdict, balance_of, clock_of, disk_of, w
 from deepswarm.engine.purse import purse_of
 from deepswarm.engine.seeds import SeedFile, lines_of
 from deepswarm.engine.shutdown import Interrupts
-from deepswarm.engine.standing import caught_up, keep, taken_up
+from deepswarm.engine.standing import Folds, keep, taken_up
 from deepswarm.engine.steering import Asked, Refusal, Steering, asked_again
 from deepswarm.engine.terms import terms_of, user_code
 from deepswarm.engine.timeline import Timeline
@@ -67,7 +67,7 @@ from deepswarm.engine.worker import Job, work
 from deepswarm.journals import Enrolment, Journal
 from deepswarm.journals.lock import held
 from deepswarm.journals.sqlite import SqliteJournal
-from deepswarm.report.bill import Billing
+from deepswarm.report.figures import Figures
 from deepswarm.report.saved import NAME, saved
 from deepswarm.report.state import State
 from deepswarm.report.summary import Summary
@@ -175,7 +175,7 @@ def run(
             from deepswarm.engine.affording import check_budget
 
             check_budget(task, kind, journal, seeds, around.utc())
-        billing, fresh = Billing(), not journal.totals().calls
+        figures, fresh = Figures(), not journal.totals().calls
         code = user_code(task, screen.say)
         stack.callback(code.close)
         dispatch = Dispatch(
@@ -189,7 +189,7 @@ def run(
             screen,
             around,
             wishes.calls,
-            billing=billing,
+            figures=figures,
             code=code,
             taken=taken,
         )
@@ -200,9 +200,9 @@ def run(
         except OSError as error:  # both are derived; the run itself has ended as its summary says
             notes = (f"not written: {error}; the same command again writes it, without a call",)
         # who leaves at once does not see everything end
-        seen = billing if fresh and summary.how is How.FINISHED else None
-        bill = bill_run(journal, folder, seen)
-        report = report_run(folder, around.utc(), summary)
+        seen = figures if fresh and summary.how is How.FINISHED else None
+        bill = bill_run(journal, folder, None if seen is None else seen.billing)
+        report = report_run(folder, around.utc(), summary, seen)
         return replace(summary, folder=f"{folder.path}/", lines=lines, notes=(*bill, *notes, *report))
 
 
@@ -211,7 +211,7 @@ class Dispatch:
     """The part of a run that waits: workers, calls, the journal's pen. Knows no file names and no command line.
 
     `choose` makes the pace, as `calibrate.chosen` does: a benchmark has others to compare.
-    `billing` hears of all events of this process; `code` calls the Python functions that the task names; `taken` are
+    `figures` hear of all events of this process; `code` calls the Python functions that the task names; `taken` are
     commands that were carried out before it began.
     """
 
@@ -226,7 +226,7 @@ class Dispatch:
     around: Surroundings
     calls: int | None = None
     choose: Callable[..., calibrate.Chosen] = calibrate.chosen
-    billing: Billing = field(default_factory=Billing)
+    figures: Figures = field(default_factory=Figures)
     code: Code = field(default_factory=lambda: Code({}, 0.0))
     taken: Sequence[Event] = ()
 
@@ -234,7 +234,8 @@ class Dispatch:
         """Serve all seeds that are left; ends by itself, or by a stop."""
         clock = self.around.clock()
         before = self.journal.totals()
-        state = taken_up(self.journal, self.billing)
+        folds = taken_up(self.journal, self.figures)
+        state = folds.state
         call = call_of(self.spec)
         wish, seed = wish_of(self.spec), int(self.around.chance() * SEEDS_OF_CHANCE)
 
@@ -254,7 +255,7 @@ class Dispatch:
             pace.pace if sharing is None else sharing.pace,
             Costs(len(self.spec.prompt_template) + len(self.spec.system_prompt or ""), call.max_tokens),
             clock,
-            partial(_both, self.billing.watch, state.watch),
+            folds.watch,
             state.departed,
             self.screen.say,
             calls=before.calls,
@@ -298,7 +299,7 @@ class Dispatch:
             self.journal.writers = 1
             watching.cancel()
             steerer.cancel()
-            await self._end(dispatcher, stopped, state, left_at_once=serving.cancelled())
+            await self._end(dispatcher, stopped, folds, left_at_once=serving.cancelled())
             keeper.cancel()
             follower.cancel()
             if sharer is not None and sharing is not None:
@@ -402,7 +403,7 @@ class Dispatch:
             for call in self.journal.open_calls()
         ]
 
-    async def _end(self, dispatcher: Dispatcher, stopped: Stop, state: State, *, left_at_once: bool) -> None:
+    async def _end(self, dispatcher: Dispatcher, stopped: Stop, folds: Folds, *, left_at_once: bool) -> None:
         """Write down how it ended; on a full disk the journal simply ends before that."""
         clock = dispatcher.clock
         try:
@@ -413,8 +414,8 @@ class Dispatch:
             if dispatcher.purse is not None:
                 dispatcher.purse.remember(self.journal)
             await self.journal.append([*dispatcher.noted(), ended])
-            caught_up(state, self.journal, self.billing)  # who left at once did not hear of everything that was written
-            self.journal.note(NAME, saved(state))
+            folds.catch_up(self.journal)  # who left at once did not hear of everything that was written
+            self.journal.note(NAME, saved(folds.state))
             self.output.finish()
             self.journal.flush()
         except (DiskFull, OSError) as error:
@@ -438,13 +439,6 @@ class Dispatch:
             simulated=self.provider.simulated,
             slow=binding(bound) if (bound := state.binds()) is not None else "",
         )
-
-
-def _both(
-    one: Callable[[Sequence[Event]], None], other: Callable[[Sequence[Event]], None], events: Sequence[Event]
-) -> None:
-    one(events)
-    other(events)
 
 
 class Numbers:

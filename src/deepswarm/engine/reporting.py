@@ -60,7 +60,13 @@ class Report:
 
 
 def write_report(
-    folder: Path, utc: float, *, target: Path | None = None, name: str | None = None, running: bool | None = None
+    folder: Path,
+    utc: float,
+    *,
+    target: Path | None = None,
+    name: str | None = None,
+    running: bool | None = None,
+    figures: Figures | None = None,
 ) -> Report:
     """Write the three files of a run's report; another process may be writing the run meanwhile.
 
@@ -72,6 +78,7 @@ def write_report(
         target: Where the files go; None is the output folder.
         name: How the folder is called in the report; None is its path.
         running: Whether a process is at work on the run; None looks.
+        figures: All events of the journal, folded; None reads them.
 
     Raises:
         TaskFileError: If there is no run in the folder, or the files cannot be written.
@@ -81,7 +88,7 @@ def write_report(
         raise TaskFileError([no_run(folder, "there is no run in it")])
     place = place_of(folder, utc, running=running)
     place = replace(place, folder=name or place.folder)
-    facts, rows = _gathered(folder, place)
+    facts, rows = _gathered(folder, place, figures)
     target = folder if target is None else target
     files = (target / REPORT[0], target / REPORT[1], target / REPORT[2])
     title = f"{name or folder.resolve().name}: DeepSwarm report"
@@ -95,11 +102,11 @@ def write_report(
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _gathered(folder: Path, place: Place) -> tuple[dict[str, Json], Rows]:
+def _gathered(folder: Path, place: Place, figures: Figures | None) -> tuple[dict[str, Json], Rows]:
     """Facts and rows; of what is sound when the journal is damaged."""
     try:
         with recorded(folder) as run:
-            figures = figures_of(run.journal)
+            figures = figures_of(run.journal) if figures is None else figures
             return facts_now(figures, replace(place, totals=run.totals), run.journal.path), _rows(run)
     except JournalDamaged as damage:
         return _salvaged(folder, place, damage)

@@ -42,6 +42,8 @@ SAME: Final = 0.05
 SILENCE_S: Final = 2.0
 """A probe that is neither refused nor answered for so long was taken: refusals are fast."""
 _NEVER: Final = WaitUntil(math.inf)
+_ANSWERED: Final = (Served, Failed)
+_TAKEN: Final = (Taken, Begun)
 
 
 class Fixed:
@@ -84,7 +86,7 @@ class Fixed:
             self._sent(fact.call, now)
         elif isinstance(fact, Refused):
             self._was_refused(fact, now)
-        elif isinstance(fact, Served | Failed):
+        elif isinstance(fact, _ANSWERED):
             if fact.call in self._levels:
                 self._heard(fact.call)
                 if isinstance(fact, Served):
@@ -94,7 +96,7 @@ class Fixed:
         elif isinstance(fact, Unsent):
             self._levels.pop(fact.call, None)
             self._probe = None if fact.call == self._probe else self._probe
-        elif isinstance(fact, Taken | Begun) and fact.call in self._levels:
+        elif isinstance(fact, _TAKEN) and fact.call in self._levels:
             self._heard(fact.call)
             self._was_taken(fact.call)
 

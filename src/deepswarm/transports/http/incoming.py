@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -327,6 +327,11 @@ class _Headers(Mapping[str, str]):
             return self._scrub(self._fields[name.encode("latin-1")]).decode("latin-1")
         except UnicodeEncodeError:
             raise KeyError(name) from None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As every mapping's; without an exception for what is not there, which is most of what is looked for."""
+        found = self._fields.get(name.encode("latin-1", "replace"))
+        return default if found is None else self._scrub(found).decode("latin-1")
 
     def __iter__(self) -> Iterator[str]:
         return (self._scrub(name).decode("latin-1") for name in self._fields)
