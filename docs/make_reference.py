@@ -17,6 +17,7 @@ from typing import Any
 
 from deepswarm.core.money import Rates, exact
 from deepswarm.core.records import Amend
+from deepswarm.core.section import keys_of
 from deepswarm.core.spec import NOT_BUILT, TaskSpec, json_schema
 from deepswarm.doors import find
 from deepswarm.filters import TABLE as FILTERS
@@ -54,11 +55,10 @@ def task_file() -> str:
     rows = ["# The task file, key by key", "", "Generated from `core/spec.py` by `docs/make_reference.py`.", ""]
     for part, (title, note) in PARTS.items():
         rows += [f"## {title}", "", note, "", "| key | value | default | meaning |", "|---|---|---|---|"]
-        for key, field in TaskSpec.model_fields.items():
-            extra: Any = field.json_schema_extra
-            if extra["x-part"] == part:
-                default = "required" if key in required else f"`{_default(field.default)}`"
-                rows.append(f"| `{key}` | {_kind(properties[key], schema)} | {default} | {field.description} |")
+        for key, known in keys_of(TaskSpec).items():
+            if known.part == part:
+                default = "required" if key in required else f"`{_default(known.default)}`"
+                rows.append(f"| `{key}` | {_kind(properties[key], schema)} | {default} | {known.meaning} |")
         rows.append("")
     rows += ["## Not built yet", "", "These are refused with a sentence that says so, never ignored:", ""]
     rows += [f"- `{name}`: {gap.what}" for name, gap in NOT_BUILT.items()]

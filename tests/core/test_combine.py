@@ -118,7 +118,7 @@ def test_a_near_name_is_suggested_for_a_placeholder_without_values():
 
 
 def test_a_range_that_is_none_is_a_problem_also_where_the_types_were_not_checked():
-    (problem,) = problems(SeedsSection.model_construct(template=None, values={"a": "1-5"}, count=None))
+    (problem,) = problems(SeedsSection(template=None, values={"a": "1-5"}, count=None))
     assert problem.what == "'a' is not a range: 1-5"
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import jsonschema_rs
 import pytest
@@ -15,6 +13,7 @@ from deepswarm.core.address import KEY_ENV, api_url, key_env
 from deepswarm.core.changes import differences, fingerprinted, part_of
 from deepswarm.core.ranges import range_of
 from deepswarm.core.secret import masked
+from deepswarm.core.section import chosen, keys_of, plain
 from deepswarm.core.spec import ASK, NOT_BUILT, OUTPUT, PACE, TaskSpec, check, json_schema
 from deepswarm.core.typekeys import TYPES
 
@@ -110,7 +109,7 @@ def test_every_key_can_be_given():
     assert isinstance(spec, TaskSpec)
     assert spec.seeds is not None
     assert spec.seeds.count == 7
-    assert set(EVERYTHING) | set(TYPES) - {"generation", "custom"} == set(TaskSpec.model_fields), "add a new key here"
+    assert set(EVERYTHING) | set(TYPES) - {"generation", "custom"} == set(keys_of(TaskSpec)), "add a new key here"
 
 
 def test_a_key_that_may_be_left_out_may_also_be_null():
@@ -118,12 +117,12 @@ def test_a_key_that_may_be_left_out_may_also_be_null():
 
 
 def test_a_task_cannot_be_changed():
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(AttributeError, match="frozen"):
         sound().workers = 3
 
 
 def test_every_key_says_what_it_changes():
-    parts = {key: part_of(key) for key in TaskSpec.model_fields}
+    parts = {key: part_of(key) for key in keys_of(TaskSpec)}
     assert parts["prompt_template"] == ASK
     assert parts["workers"] == PACE
     assert parts["output_dir"] == OUTPUT
@@ -298,7 +297,7 @@ def test_all_flaws_are_told_at_once():
 @settings(deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from([*TaskSpec.model_fields, *NOT_BUILT, "api_key", "nonsense", "temperature"]) | st.text(),
+        st.sampled_from([*keys_of(TaskSpec), *NOT_BUILT, "api_key", "nonsense", "temperature"]) | st.text(),
         st.recursive(
             st.none()
             | st.booleans()
@@ -315,7 +314,7 @@ def test_all_flaws_are_told_at_once():
 def test_whatever_the_values_are_there_is_a_task_or_there_are_flaws(values):
     found = check(values)
     if isinstance(found, TaskSpec):
-        assert set(values) <= set(TaskSpec.model_fields)
+        assert set(values) <= set(keys_of(TaskSpec))
         api_url(found)
         key_env(found)
         json.dumps(fingerprinted(found))
@@ -545,7 +544,7 @@ def test_two_spellings_of_one_address_have_one_fingerprint():
     assert prints[0]["worker_api_base"] == "https://x.org/v1/chat/completions"
 
 
-@pytest.mark.parametrize("key", [key for key in TaskSpec.model_fields if part_of(key) != ASK])
+@pytest.mark.parametrize("key", [key for key in keys_of(TaskSpec) if part_of(key) != ASK])
 def test_pace_output_and_the_like_do_not_change_the_fingerprint(key):
     with_it = {"rate_limit": {"pace": "page-formula"}, "conversation_limits": {"multi_turn": True}}.get(key, {})
     base = fingerprinted(sound(**with_it))
@@ -572,8 +571,8 @@ def test_a_pace_that_cannot_be_is_said_at_its_key(values, key):
 
 
 def test_differences_name_the_key_the_values_and_what_they_change():
-    old = sound(worker_params={"temperature": 0.2, "top_p": 1}).model_dump(mode="json")
-    new = sound(worker_params={"temperature": 0.7, "seed": 3}, workers=9, system_prompt="Hi.").model_dump(mode="json")
+    old = plain(sound(worker_params={"temperature": 0.2, "top_p": 1}))
+    new = plain(sound(worker_params={"temperature": 0.7, "seed": 3}, workers=9, system_prompt="Hi."))
     assert differences(old, new) == [
         ("system_prompt", None, "Hi.", "ask"),
         ("worker_params.temperature", 0.2, 0.7, "ask"),
@@ -591,7 +590,7 @@ def test_differences_see_what_python_holds_for_equal():
 
 def test_a_task_of_another_version_can_be_compared():
     old = fingerprinted(sound()) | {"later_key": [1], "worker_api_base": "http://[broken"}
-    new = sound().model_dump(mode="json")
+    new = plain(sound())
     assert [(found.key, found.part) for found in differences(old, new)] == [
         ("worker_api_base", "ask"),
         ("later_key", "ask"),
@@ -601,7 +600,7 @@ def test_a_task_of_another_version_can_be_compared():
 def test_nothing_differs_between_a_task_and_itself():
     spec = check(EVERYTHING)
     assert isinstance(spec, TaskSpec)
-    whole, short = spec.model_dump(mode="json"), spec.model_dump(mode="json", exclude_defaults=True)
+    whole, short = plain(spec), chosen(spec)
     assert differences(whole, short) == []
 
 
@@ -612,7 +611,7 @@ def test_the_schema_is_draft_2020_12_and_describes_every_key():
     schema = json_schema()
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     jsonschema_rs.meta.validate(schema)
-    assert set(schema["properties"]) == set(TaskSpec.model_fields)
+    assert set(schema["properties"]) == set(keys_of(TaskSpec))
     assert all(rules["description"] for rules in schema["properties"].values())
     assert schema["required"] == ["prompt_template", "worker_model"]
     assert all("default" in rules for key, rules in schema["properties"].items() if key not in schema["required"])
@@ -634,11 +633,6 @@ def test_the_schema_accepts_what_check_accepts(values):
 def test_the_schema_refuses_what_check_refuses(values):
     assert isinstance(check(SMALLEST | values), list)
     assert not jsonschema_rs.validator_for(json_schema()).is_valid(SMALLEST | values)
-
-
-def test_pydantic_is_imported_with_the_specification_only():
-    code = "import sys, deepswarm, deepswarm.cli.main, deepswarm.core.errors; sys.exit('pydantic' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_an_address_is_the_same_with_and_without_the_end_that_its_named_dialect_wants():

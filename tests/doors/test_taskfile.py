@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepswarm.core.errors import Problem, TaskFileError
+from deepswarm.core.section import keys_of
 from deepswarm.core.spec import TaskSpec
 from deepswarm.taskfile import MOST_PROBLEMS, TaskFile, load, resolve
 from deepswarm.taskfile.nodes import MOST_VALUES
@@ -542,7 +543,7 @@ def test_the_name_of_a_variable_is_shown():
 
 _WORDS = st.sampled_from(
     [
-        *TaskSpec.model_fields,
+        *keys_of(TaskSpec),
         "orchestrator_model",
         "api_key",
         "a",

@@ -93,8 +93,6 @@ def main() -> NoReturn:
     """Run a command; every error on purpose is a message on stderr and an exit code, never a traceback."""
     from deepswarm.core.errors import DeepSwarmError
 
-    # Looking for pydantic plugins that nobody here uses costs a tenth of the start.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     _open_all_three()
     try:
         code = cli(prog_name="deepswarm", standalone_mode=False)

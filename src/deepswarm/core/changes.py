@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from deepswarm.core.address import chat_address, spelled
 from deepswarm.core.records import Json
+from deepswarm.core.section import REQUIRED, keys_of, plain
 from deepswarm.core.spec import ASK, AUTO, TaskSpec
 from deepswarm.core.turnkeys import TURN_KEYS
 
@@ -29,9 +30,8 @@ class Difference(NamedTuple):
 
 def part_of(key: str) -> str:
     """What a key changes. A key that this version does not know counts as ASK, to be safe."""
-    field = TaskSpec.model_fields.get(key)
-    extra = field.json_schema_extra if field else None
-    return str(extra["x-part"]) if isinstance(extra, dict) else ASK
+    known = keys_of(TaskSpec).get(key)
+    return ASK if known is None else known.part
 
 
 def fingerprinted(spec: TaskSpec) -> dict[str, Json]:
@@ -41,7 +41,7 @@ def fingerprinted(spec: TaskSpec) -> dict[str, Json]:
     stay as they are. (So the default of an ASK key, once published, must never change.) The address is the one that
     calls really go to.
     """
-    values: dict[str, Json] = spec.model_dump(mode="json")
+    values = plain(spec)
     return {
         key: _normal(key, values)
         for key in values
@@ -53,14 +53,14 @@ def differences(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Differ
     """What changed from one task to another.
 
     Args:
-        old: A task as `TaskSpec.model_dump(mode="json")` or `fingerprinted` gave it, also by another version.
+        old: A task as `section.plain` or `fingerprinted` gave it, also by another version.
         new: The other one, made in the same way.
 
     Returns:
         In the order of the task file's keys, unknown keys last. A key that is not there counts as its default.
         Sections are compared name by name, so that a change of one parameter is shown as just that.
     """
-    keys = [*TaskSpec.model_fields, *sorted({*old, *new} - set(TaskSpec.model_fields))]
+    keys = [*keys_of(TaskSpec), *sorted({*old, *new} - set(keys_of(TaskSpec)))]
     found: list[Difference] = []
     for key in keys:
         if not _same(_normal(key, old), _normal(key, new)):
@@ -93,8 +93,8 @@ def _plain(key: str, task: Mapping[str, Json]) -> Json:
 
 
 def _default(key: str) -> Json:
-    field = TaskSpec.model_fields.get(key)
-    value: Json = field.get_default(call_default_factory=True) if field and not field.is_required() else None
+    known = keys_of(TaskSpec).get(key)
+    value: Json = None if known is None or known.default is REQUIRED else known.default
     return value
 
 

@@ -1,7 +1,7 @@
 """What is wrong with a task, in sentences.
 
 A `Flaw` is one thing that is wrong, and where. The rules:
-    - every sentence is ours: of pydantic's complaints only the place and the kind are read, never the text;
+    - every sentence is ours: of the library that checks the types only the places are taken, never the text;
     - what a key takes ("a whole number from 1 to 100000") is said from the JSON schema of the types, which is an
       argument: `TaskSpec` stays the only definition;
     - one flaw for one place; where the user most likely meant something else, the hint says what;
@@ -16,12 +16,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from pydantic import ValidationError
-
 from deepswarm.core.secret import masked, names_a_secret, plainly, shown
 
 Schema: TypeAlias = Mapping[str, Any]
 """A JSON schema, or the part of one that is about one value."""
+
 
 Where: TypeAlias = tuple[str | int, ...]
 """Names and list places (from 0) that lead from the top of the task file to a value."""
@@ -75,7 +74,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return near[0] if near else ""
 
 
-# --- from pydantic's errors ------------------------------------------------------------------------------------------
+# --- values that do not fit -------------------------------------------------------------------------------------------
 
 
 _EXAMPLES: Final[Mapping[str, str]] = {
@@ -85,48 +84,42 @@ _EXAMPLES: Final[Mapping[str, str]] = {
 }
 
 
-def type_flaws(error: ValidationError, values: Mapping[str, object], schema: Schema) -> Iterator[Flaw]:
-    """One flaw for every place that pydantic complains about; a choice of types gives it several complaints.
+def type_flaws(found: Iterable[tuple[Where, str]], values: Mapping[str, object], schema: Schema) -> Iterator[Flaw]:
+    """One flaw for every place where the values are not what the types say.
 
     Args:
-        error: What pydantic says of the values.
-        values: The values that it was given.
-        schema: The JSON schema of the types that it checked them against.
+        found: Those places, each "missing", "unknown" or "wrong"; see `section.misfits`.
+        values: The values.
+        schema: The JSON schema of the types.
     """
-    places: dict[Where, tuple[str, object]] = {}
-    for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        path, value = _walk(detail["loc"], values, missing=detail["type"] == "missing")
-        places.setdefault(path, (detail["type"], value))
-    for path, (kind, value) in places.items():
-        named = named_at(path)
+    for path, kind in found:
+        named, value = named_at(path), _at(path, values)
         if kind == "missing":
             example = _EXAMPLES.get(".".join(map(str, path)), "")
             yield Flaw(path, f"the key {named} is missing", f"for example: {example}" if example else "", on_key=True)
-        elif kind == "extra_forbidden":
-            key = str(path[-1])
-            if names_a_secret(key, value):
+        elif kind == "unknown":
+            if names_a_secret(str(path[-1]), value):
                 yield secret_flaw(path)
             else:
                 known = [name for section in _options(path[:-1], schema) for name in section.get("properties", {})]
-                near = nearest(key, known)
+                near = nearest(str(path[-1]), known)
                 yield Flaw(path, f"unknown key {named}", meant(near) if near else "", on_key=True)
         elif value is None:
             yield Flaw(path, f"{named} has no value", "write a value behind the colon, or leave the key out")
         elif value == "":
             yield Flaw(path, f"{named} is empty", "write a value, or leave the key out")
-        elif not any(other[: len(path)] == path != other for other in places):
+        else:
             yield misfit(path, value, schema)
 
 
-def _walk(loc: Sequence[str | int], values: object, *, missing: bool) -> tuple[Where, object]:
-    """The path in the user's own values, without pydantic's marks for choices of types, and the value there."""
-    path: list[str | int] = []
+def _at(path: Where, values: object) -> object:
+    """The value at a path; None where there is none."""
     here: Any = values
-    for step in loc:
-        if step in here if isinstance(here, Mapping) else isinstance(here, list) and isinstance(step, int):
-            here = here[step]
-            path.append(step)
-    return ((*path, loc[-1]), None) if missing else (tuple(path), here)
+    for step in path:
+        held = step in here if isinstance(here, Mapping) else isinstance(here, list) and isinstance(step, int)
+        here = here[step] if held else None
+    found: object = here
+    return found
 
 
 def misfit(path: Where, value: object, schema: Schema) -> Flaw:

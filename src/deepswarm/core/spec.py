@@ -14,16 +14,14 @@ What is said of a wrong value is in `flaws.py`, what no type can say in `rules.p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from deepswarm.core.flaws import Flaw, Schema, meant, nearest, secret_flaw, type_flaws
+from deepswarm.core.flaws import Flaw, meant, nearest, secret_flaw, type_flaws
 from deepswarm.core.price_rules import table_flaw
 from deepswarm.core.ranges import RANGE
 from deepswarm.core.rules import rule_flaws
 from deepswarm.core.secret import masked, names_a_secret, plainly
+from deepswarm.core.section import REQUIRED, Json, Rule, Section, key, keys_of, misfits, schema_of, section_of
 from deepswarm.core.tierkeys import BudgetSection, Dollars
 from deepswarm.core.turnkeys import (
     MOST_TURNS,
@@ -44,29 +42,22 @@ from deepswarm.core.typekeys import (
     unbuilt_flaws,
 )
 
-if TYPE_CHECKING:
-    from deepswarm.core.records import Json
-else:  # the same type, in the form that pydantic can follow into its own depth
-    from pydantic import JsonValue as Json
-
 AUTO: Final = "auto"
 
 ASK, PACE, OUTPUT, SEEDS, JUDGE = "ask", "pace", "output", "seeds", "judge"
 """What a key changes: what is asked (part of the fingerprint), how fast, what is written, which seeds, what is kept."""
 
 
-def _key(part: str, meaning: str, default: Any = ..., **rules: Any) -> Any:
-    return Field(default, description=meaning, json_schema_extra={"x-part": part}, **rules)
+def _key(part: str, meaning: str, default: Any = REQUIRED, **rules: Any) -> Any:
+    return key(default, meaning, part, **rules)
 
 
-_Seconds = Annotated[float, Field(gt=0, le=86_400)]
-_RangeText = Annotated[str, Field(pattern=RANGE, description="a range such as 1..100 or 0..100..5")]
+_Seconds = Annotated[float, Rule(gt=0, le=86_400)]
+_RangeText = Annotated[str, Rule(pattern=RANGE, description="a range such as 1..100 or 0..100..5")]
 
 
-class SeedsSection(BaseModel):
+class SeedsSection(Section):
     """How `deepswarm seed` makes seeds: every combination of the lists, in order, put into the template."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     template: str | None = _key(
         SEEDS, "Text of a seed; {{name}} takes a value of `values`. Omit it to write only the values.", None
@@ -74,27 +65,21 @@ class SeedsSection(BaseModel):
     values: dict[str, list[Json] | _RangeText] = _key(
         SEEDS, "Lists of values by name, or ranges written as 'first..last' or 'first..last..step'.", min_length=1
     )
-    count: Annotated[int, Field(ge=1)] | None = _key(SEEDS, "How many seeds; default: every combination once.", None)
+    count: Annotated[int, Rule(ge=1)] | None = _key(SEEDS, "How many seeds; default: every combination once.", None)
 
 
-class PricesSection(BaseModel):
+class PricesSection(Section):
     """What a model costs, in US dollars per million tokens; wins over every other source of prices."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    input: Annotated[float, Field(ge=0, le=1_000_000)] = _key(OUTPUT, "Of the prompt.")
-    cached: Annotated[float, Field(ge=0, le=1_000_000)] | None = _key(
+    input: Annotated[float, Rule(ge=0, le=1_000_000)] = _key(OUTPUT, "Of the prompt.")
+    cached: Annotated[float, Rule(ge=0, le=1_000_000)] | None = _key(
         OUTPUT, "Of the prompt's part that comes from the cache; default: as the rest of it.", None
     )
-    output: Annotated[float, Field(ge=0, le=1_000_000)] = _key(OUTPUT, "Of the answer, its thinking included.")
+    output: Annotated[float, Rule(ge=0, le=1_000_000)] = _key(OUTPUT, "Of the answer, its thinking included.")
 
 
-class TaskSpec(BaseModel):
+class TaskSpec(Section):
     """One task. Made by `check`, which also knows the rules that no type can say."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=(), title="DeepSwarm task"
-    )
 
     task_type: Literal[
         "generation", "translation", "summarization", "classification", "extraction", "code_review", "custom"
@@ -116,7 +101,7 @@ class TaskSpec(BaseModel):
     api_key_env: str | None = _key(
         OUTPUT, "Name of the environment variable that holds the key; 'none' for a server without keys.", None
     )
-    worker_max_tokens: Annotated[int, Field(ge=1)] | None = _key(ASK, "Most tokens of one answer.", None)
+    worker_max_tokens: Annotated[int, Rule(ge=1)] | None = _key(ASK, "Most tokens of one answer.", None)
     worker_dialect: Literal["auto", "openai_chat", "deepseek", "openrouter", "vllm", "anthropic"] = _key(
         ASK, "How the API wants to be spoken to: auto tells by its address.", AUTO
     )
@@ -130,7 +115,7 @@ class TaskSpec(BaseModel):
     )
     worker_params: dict[str, Json] = _key(ASK, "Further parameters of the request body, passed on as given.", {})
     multi_turn: bool = _key(ASK, "Whether a worker loops through conversation turns.", default=False)
-    max_turns: Annotated[int, Field(ge=1, le=MOST_TURNS)] = _key(
+    max_turns: Annotated[int, Rule(ge=1, le=MOST_TURNS)] = _key(
         ASK, "Most turns (replies of the worker model) of a conversation; 1 means 20 with multi_turn.", 1
     )
     complete_when: CompleteSection | None = _key(
@@ -142,13 +127,13 @@ class TaskSpec(BaseModel):
     tool_form: Literal["native", "hermes"] = _key(
         ASK, "How tools are offered: native in the request, hermes in the system message.", "native"
     )
-    tool_errors: Annotated[int, Field(ge=0, le=1000)] = _key(
+    tool_errors: Annotated[int, Rule(ge=0, le=1000)] = _key(
         ASK, "Tool calls of a conversation that may go wrong; the model is told, and one more ends it.", 3
     )
     reasoning: Literal["auto", "echo", "strip"] = _key(
         ASK, "Whether the model's earlier thinking is sent back to it; auto learns it from the provider.", AUTO
     )
-    context_window: Annotated[int, Field(ge=1)] | None = _key(
+    context_window: Annotated[int, Rule(ge=1)] | None = _key(
         ASK, "Tokens that the model reads at most (four bytes count as a token), looked at before each call.", None
     )
     context_policy: Literal["fail", "drop_oldest", "summarise"] = _key(
@@ -164,7 +149,7 @@ class TaskSpec(BaseModel):
         min_length=1,
     )
     seeds: SeedsSection | None = _key(SEEDS, "How `deepswarm seed` makes the seeds file.", None)
-    workers: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = _key(
+    workers: Annotated[int, Rule(ge=1, le=100_000)] | Literal["auto"] = _key(
         PACE,
         "How many calls at once. A number means so many at once, as soon as the first one was heard, and fewer only"
         " after refusals; with `pace: adaptive` it is a ceiling. auto leaves it to the pace.",
@@ -177,26 +162,26 @@ class TaskSpec(BaseModel):
         " the DeepSwarm page says.",
         AUTO,
     )
-    rpm: Annotated[float, Field(gt=0)] | None = _key(PACE, "Never more calls a minute than this, evenly spread.", None)
-    tpm: Annotated[float, Field(gt=0)] | None = _key(
+    rpm: Annotated[float, Rule(gt=0)] | None = _key(PACE, "Never more calls a minute than this, evenly spread.", None)
+    tpm: Annotated[float, Rule(gt=0)] | None = _key(
         PACE, "Never more tokens a minute than this, of prompts and answers together.", None
     )
-    courtesy: Annotated[float, Field(gt=0, le=1)] = _key(
+    courtesy: Annotated[float, Rule(gt=0, le=1)] = _key(
         PACE, "Share of what the provider allows that this run uses; the rest is for others on the same account.", 1.0
     )
-    rate_limit: Annotated[float, Field(gt=0)] | None = _key(
+    rate_limit: Annotated[float, Rule(gt=0)] | None = _key(
         PACE, "Calls a minute that the provider allows, for `pace: page-formula`; without it 8 workers.", None
     )
-    stagger: Annotated[float, Field(ge=0, le=3600)] | Literal["auto"] = _key(
+    stagger: Annotated[float, Rule(ge=0, le=3600)] | Literal["auto"] = _key(
         PACE, "Least seconds between two calls at the start and after a pause: auto, or a number.", AUTO
     )
-    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = _key(
+    batch_size: Annotated[int, Rule(ge=1)] | Literal["auto"] = _key(
         PACE, "How many seeds a worker leases at once; one that runs out helps the others. auto: 1.", AUTO
     )
-    worker_retries: Annotated[int, Field(ge=0, le=100)] = _key(
+    worker_retries: Annotated[int, Rule(ge=0, le=100)] = _key(
         PACE, "How often a seed is asked again after a reply that was no use (empty, cut short, refused).", 3
     )
-    call_retries: Annotated[int, Field(ge=0, le=100)] = _key(
+    call_retries: Annotated[int, Rule(ge=0, le=100)] = _key(
         PACE, "How often a seed is tried again after a call that failed on the way; waiting for a limit costs none.", 6
     )
     call_timeout: _Seconds | Literal["auto"] = _key(
@@ -212,7 +197,7 @@ class TaskSpec(BaseModel):
     seed_timeout: _Seconds = _key(
         PACE, "Most seconds of all calls and back-offs of one seed; waits for limits do not count.", 7200.0
     )
-    pause_limit: Annotated[float, Field(ge=0, le=864_000)] = _key(
+    pause_limit: Annotated[float, Rule(ge=0, le=864_000)] = _key(
         PACE,
         "Most seconds that a run pauses (balance, key, outage) and looks again, before it ends as resumable.",
         1800.0,
@@ -223,13 +208,13 @@ class TaskSpec(BaseModel):
         " when there is no room for one the run pauses, and goes on with a raised cap.",
         None,
     )
-    max_tokens_total: Annotated[int, Field(ge=1)] | None = _key(
+    max_tokens_total: Annotated[int, Rule(ge=1)] | None = _key(
         PACE, "Tokens of prompts and answers together that the run uses up at most, in the same way.", None
     )
-    max_calls: Annotated[int, Field(ge=1)] | None = _key(
+    max_calls: Annotated[int, Rule(ge=1)] | None = _key(
         PACE, "Calls that the run makes at most; those that were refused for a limit do not count.", None
     )
-    max_time: Annotated[float, Field(gt=0)] | None = _key(
+    max_time: Annotated[float, Rule(gt=0)] | None = _key(
         PACE, "Seconds of the run, all its sessions together, after which it starts no call.", None
     )
     worker_budget: BudgetSection | None = _key(PACE, "The same caps for the worker tier alone.", None)
@@ -242,7 +227,7 @@ class TaskSpec(BaseModel):
     output_format: Literal["jsonl", "json", "parquet"] = _key(
         OUTPUT, "Written at the end, beside the results.jsonl that grows during the run.", "jsonl"
     )
-    checkpoint_every: Annotated[int, Field(ge=1)] = _key(
+    checkpoint_every: Annotated[int, Rule(ge=1)] = _key(
         OUTPUT, "Bring results.jsonl up to date every so many results; a crash loses none in any case.", 10
     )
     filters: list[dict[str, Json] | str] = _key(
@@ -294,12 +279,10 @@ def check(values: Mapping[str, object]) -> TaskSpec | list[Flaw]:
     flaws = [flaw for key, value in values.items() for flaw in _key_flaws(key, value)]
     refused = {flaw.path[0] for flaw in flaws}
     known = {key: value for key, value in values.items() if key not in refused}
-    spec: TaskSpec | None = None
-    try:
-        spec = TaskSpec.model_validate(known)
-    except ValidationError as error:
-        flaws += type_flaws(error, known, _schema())
-    addressed = {"worker_api_base": TaskSpec.model_fields["worker_api_base"].default, **known}
+    found = [*misfits(TaskSpec, known)]
+    if found:
+        flaws += type_flaws(found, known, schema_of(TaskSpec))
+    addressed = {"worker_api_base": keys_of(TaskSpec)["worker_api_base"].default, **known}
     told = {flaw.path for flaw in flaws}
     flaws += [
         flaw
@@ -309,12 +292,10 @@ def check(values: Mapping[str, object]) -> TaskSpec | list[Flaw]:
     # a key that is there under a misspelt name is not missing as well
     misspelt = {flaw.hint for flaw in flaws}
     flaws = [flaw for flaw in flaws if flaw.path[0] in values or meant(str(flaw.path[0])) not in misspelt]
-    return flaws if flaws or spec is None else spec
-
-
-@cache
-def _schema() -> Schema:
-    return TaskSpec.model_json_schema()
+    if flaws:
+        return flaws
+    spec: TaskSpec = section_of(TaskSpec, known)
+    return spec
 
 
 # --- unknown keys ----------------------------------------------------------------------------------------------------
@@ -353,7 +334,7 @@ def _key_flaws(key: str, value: object) -> Iterator[Flaw]:
     if key in NOT_BUILT:
         later = NOT_BUILT[key]
         if later.asks(value):
-            partly = key in TaskSpec.model_fields
+            partly = key in keys_of(TaskSpec)
             named = f"'{key}: {plainly(value)}'" if partly else f"'{key}'"
             yield Flaw((key,), f"{named}: {later.what}", later.hint, on_key=not partly)
             return
@@ -361,8 +342,7 @@ def _key_flaws(key: str, value: object) -> Iterator[Flaw]:
     if key == "prices" and (flaw := table_flaw(value)):
         yield flaw
         return
-    field = TaskSpec.model_fields.get(key)
-    if field is None:
+    if key not in keys_of(TaskSpec):
         if names_a_secret(key, value, top=True):
             yield secret_flaw((key,))
         else:
@@ -374,8 +354,8 @@ def _hint_for(key: str) -> str:
     plain = key.lower().replace("-", "_")
     if plain in _BODY_PARAMS:
         return f"put it under worker_params, as {plain}"
-    near = _OTHER_WORDS.get(plain) or nearest(key, [*TaskSpec.model_fields, *NOT_BUILT])
-    if near and near not in TaskSpec.model_fields:
+    near = _OTHER_WORDS.get(plain) or nearest(key, [*keys_of(TaskSpec), *NOT_BUILT])
+    if near and near not in keys_of(TaskSpec):
         return f"{meant(near)} {NOT_BUILT[near].what}; {NOT_BUILT[near].hint}"
     return meant(near) if near else "`deepswarm schema` shows all keys"
 
@@ -385,8 +365,8 @@ def _hint_for(key: str) -> str:
 
 def json_schema() -> dict[str, Json]:
     """The JSON Schema (draft 2020-12) of a task file. Keys that are not built yet are not in it."""
-    schema: dict[str, Json] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    schema |= {key: _tidy(value) for key, value in TaskSpec.model_json_schema().items() if key != "description"}
+    schema: dict[str, Json] = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "DeepSwarm task"}
+    schema |= {key: _tidy(value) for key, value in schema_of(TaskSpec).items() if key not in {"title", "description"}}
     schema["allOf"] = [
         {"if": {"properties": {"task_type": {"const": kind}}, "required": ["task_type"]}, "then": {"required": [kind]}}
         for kind in NEEDED
@@ -395,7 +375,7 @@ def json_schema() -> dict[str, Json]:
 
 
 def _tidy(value: Any) -> Json:
-    """Without pydantic's titles (the keys' own names again) and our marks."""
+    """Without titles (the sections' own names again) and our marks."""
     if isinstance(value, list):
         return [_tidy(item) for item in value]
     if not isinstance(value, dict):

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from deepswarm.core.budget import Caps
 from deepswarm.core.money import decimal_of
+from deepswarm.core.section import Rule, Section, key
 
 if TYPE_CHECKING:
     from deepswarm.core.spec import TaskSpec
 
-Dollars = Annotated[float, Field(gt=0, le=100_000_000)]
+Dollars = Annotated[float, Rule(gt=0, le=100_000_000)]
 BUDGET_KEYS: Final = ("max_cost", "max_tokens_total", "max_calls", "max_time")
 
 
 def _key(meaning: str) -> Any:
-    return Field(None, description=meaning)
+    return key(None, meaning)
 
 
-class BudgetSection(BaseModel):
+class BudgetSection(Section):
     """What a tier may use up at most, all sessions of the run together."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
     max_cost: Dollars | None = _key("US dollars.")
-    max_tokens_total: Annotated[int, Field(ge=1)] | None = _key("Tokens of prompts and answers together.")
-    max_calls: Annotated[int, Field(ge=1)] | None = _key("Calls; those that were refused for a limit do not count.")
-    max_time: Annotated[float, Field(gt=0)] | None = _key("Seconds of the run after which the tier starts no call.")
+    max_tokens_total: Annotated[int, Rule(ge=1)] | None = _key("Tokens of prompts and answers together.")
+    max_calls: Annotated[int, Rule(ge=1)] | None = _key("Calls; those that were refused for a limit do not count.")
+    max_time: Annotated[float, Rule(gt=0)] | None = _key("Seconds of the run after which the tier starts no call.")
 
 
 def caps_of(named: TaskSpec | BudgetSection | None) -> Caps:

@@ -10,17 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated, Any, Final, Literal
 
 from deepswarm.core.flaws import Flaw, named_at
 from deepswarm.core.prompt import TemplateProblem, compile_template
-
-if TYPE_CHECKING:
-    from deepswarm.core.records import Json
-else:  # the same type, in the form that pydantic can follow into its own depth
-    from pydantic import JsonValue as Json
+from deepswarm.core.section import REQUIRED, Json, Rule, Section, key
 
 MOST_TURNS: Final = 1000
 TURN_KEYS: Final = (
@@ -34,25 +28,21 @@ TURN_KEYS: Final = (
 """Keys that mean nothing without `multi_turn: true`."""
 
 
-def _key(meaning: str, default: Any = ..., **rules: Any) -> Any:
-    return Field(default, description=meaning, **rules)
+def _key(meaning: str, default: Any = REQUIRED, **rules: Any) -> Any:
+    return key(default, meaning, **rules)
 
 
-_Text = Annotated[str, Field(min_length=1)]
+_Text = Annotated[str, Rule(min_length=1)]
 _Function = Annotated[
-    str, Field(pattern=r"^.+\.py:[A-Za-z_][A-Za-z0-9_]*$", description="a function written as file.py:name")
+    str, Rule(pattern=r"^.+\.py:[A-Za-z_][A-Za-z0-9_]*$", description="a function written as file.py:name")
 ]
 _ToolName = Annotated[
-    str, Field(pattern="^[A-Za-z0-9_-]{1,64}$", description="a name of letters, digits, _ and -, at most 64")
+    str, Rule(pattern="^[A-Za-z0-9_-]{1,64}$", description="a name of letters, digits, _ and -, at most 64")
 ]
 Tier = Literal["worker", "orchestrator"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class CompleteSection(_Section):
+class CompleteSection(Section):
     """How a conversation is complete: any one of these is enough."""
 
     finish_reason: _Text | None = _key("A finish reason, as the provider names it.", None)
@@ -65,7 +55,7 @@ class CompleteSection(_Section):
     model_says: _Text | None = _key("A question about the conversation that the worker model answers by yes.", None)
 
 
-class UserSection(_Section):
+class UserSection(Section):
     """A user that a model plays."""
 
     persona: _Text = _key("Who the user is.")
@@ -74,10 +64,10 @@ class UserSection(_Section):
     stop_marker: _Text = _key("What the user writes when the goal is reached; ends the conversation.", "[DONE]")
 
 
-class FollowUpSection(_Section):
+class FollowUpSection(Section):
     """What the next user message is, when a reply does not complete the conversation."""
 
-    texts: Annotated[list[_Text], Field(min_length=1)] | None = _key(
+    texts: Annotated[list[_Text], Rule(min_length=1)] | None = _key(
         "Messages one after another, templates over the seed's fields; after the last the conversation ends.", None
     )
     template: _Text | None = _key("A template over the seed's fields and {{reply}}, {{turn}}.", None)
@@ -87,7 +77,7 @@ class FollowUpSection(_Section):
     simulated_user: UserSection | None = _key("A model plays the user.", None)
 
 
-class ToolSection(_Section):
+class ToolSection(Section):
     """One tool that the model may call."""
 
     name: _ToolName = _key("Its name.")
@@ -100,24 +90,24 @@ class ToolSection(_Section):
         return {"type": "function", "function": function}
 
 
-class RowSection(_Section):
+class RowSection(Section):
     """One row of a scripted tool's table."""
 
     when: dict[str, Json] = _key("Arguments that must be so; none fit all calls.", {})
-    give: Json = _key("The answer.", ...)
+    give: Json = _key("The answer.")
 
 
-class SimulatedToolSection(_Section):
+class SimulatedToolSection(Section):
     """A tool whose answers a model makes up."""
 
     instructions: str = _key("What the model should know of the tool.", "")
     tier: Tier = _key("Whose model answers.", "worker")
 
 
-class ToolResponseSection(_Section):
+class ToolResponseSection(Section):
     """What a tool answers: one of table, template, function and model."""
 
-    table: Annotated[list[RowSection], Field(min_length=1)] | None = _key(
+    table: Annotated[list[RowSection], Rule(min_length=1)] | None = _key(
         "Rows, of which the first that fits answers.", None
     )
     template: _Text | None = _key("A template over the seed's fields and the arguments.", None)
@@ -126,12 +116,12 @@ class ToolResponseSection(_Section):
     json_schema: dict[str, Json] | None = _key("The JSON Schema that every answer fits.", None)
 
 
-class LimitsSection(_Section):
+class LimitsSection(Section):
     """What one conversation may cost; looked at before each of its calls."""
 
-    max_cost: Annotated[float, Field(gt=0)] | None = _key("US dollars; needs a price of the model.", None)
-    max_tokens: Annotated[int, Field(ge=1)] | None = _key("Tokens of all its calls, in and out.", None)
-    max_seconds: Annotated[float, Field(gt=0)] | None = _key("Seconds of all its calls.", None)
+    max_cost: Annotated[float, Rule(gt=0)] | None = _key("US dollars; needs a price of the model.", None)
+    max_tokens: Annotated[int, Rule(ge=1)] | None = _key("Tokens of all its calls, in and out.", None)
+    max_seconds: Annotated[float, Rule(gt=0)] | None = _key("Seconds of all its calls.", None)
 
 
 # --- rules -----------------------------------------------------------------------------------------------------------

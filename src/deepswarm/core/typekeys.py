@@ -11,17 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from deepswarm.core.flaws import Flaw, named_at
 from deepswarm.core.records import Call
-
-if TYPE_CHECKING:
-    from deepswarm.core.records import Json
-else:  # the same type, in the form that pydantic can follow into its own depth
-    from pydantic import JsonValue as Json
+from deepswarm.core.section import REQUIRED, Json, Rule, Section, key
 
 TYPES: Final = (
     "generation",
@@ -46,19 +40,15 @@ NEEDED: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 """What a type cannot do without: the key of its section, and how that is written."""
 
 
-def _key(meaning: str, default: Any = ..., **rules: Any) -> Any:
-    return Field(default, description=meaning, **rules)
+def _key(meaning: str, default: Any = REQUIRED, **rules: Any) -> Any:
+    return key(default, meaning, **rules)
 
 
-_Language = Annotated[str, Field(pattern="^[a-z]{2}$", description="a language's code of two letters, such as en")]
-_Name = Annotated[str, Field(min_length=1)]
+_Language = Annotated[str, Rule(pattern="^[a-z]{2}$", description="a language's code of two letters, such as en")]
+_Name = Annotated[str, Rule(min_length=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class TranslationSection(_Section):
+class TranslationSection(Section):
     """How `task_type: translation` translates."""
 
     target_language: _Language = _key("the code of the language to translate into, such as de")
@@ -69,50 +59,50 @@ class TranslationSection(_Section):
     after: _Name | None = _key("The seed's field with what stands after the text: context, not translated.", None)
 
 
-class SummarizationSection(_Section):
+class SummarizationSection(Section):
     """How `task_type: summarization` summarizes."""
 
     source: _Name | None = _key("The seed's field with the text; the template's only field when it has one.", None)
-    least_words: Annotated[int, Field(ge=1)] = _key("Fewest words of a summary.", 1)
-    most_words: Annotated[int, Field(ge=1)] | None = _key("Most words of a summary.", None)
-    window_tokens: Annotated[int, Field(ge=1)] | None = _key(
+    least_words: Annotated[int, Rule(ge=1)] = _key("Fewest words of a summary.", 1)
+    most_words: Annotated[int, Rule(ge=1)] | None = _key("Most words of a summary.", None)
+    window_tokens: Annotated[int, Rule(ge=1)] | None = _key(
         "Tokens that the model reads at most: a longer prompt (four bytes count as a token) fails before the call.",
         None,
     )
     beyond_window: Literal["fail"] = _key("What becomes of a longer one.", "fail")
 
 
-class ClassificationSection(_Section):
+class ClassificationSection(Section):
     """How `task_type: classification` classifies."""
 
-    labels: Annotated[list[_Name], Field(min_length=1)] = _key("The closed set of labels.")
+    labels: Annotated[list[_Name], Rule(min_length=1)] = _key("The closed set of labels.")
     multi_label: bool = _key("Whether an answer may have several labels, or none.", default=False)
 
 
-class ExtractionSection(_Section):
+class ExtractionSection(Section):
     """How `task_type: extraction` extracts."""
 
     json_schema: dict[str, Json] = _key("The JSON Schema that every answer fits.")
 
 
-class CodeReviewSection(_Section):
+class CodeReviewSection(Section):
     """How `task_type: code_review` reviews."""
 
     source: _Name | None = _key("The seed's field with the code; the template's only field when it has one.", None)
-    severities: Annotated[list[_Name], Field(min_length=1)] = _key(
+    severities: Annotated[list[_Name], Rule(min_length=1)] = _key(
         "How bad a finding may be.", ["high", "medium", "low"]
     )
-    most_findings: Annotated[int, Field(ge=1)] = _key("Most findings of a review.", 50)
+    most_findings: Annotated[int, Rule(ge=1)] = _key("Most findings of a review.", 50)
 
 
-class VerifySection(_Section):
+class VerifySection(Section):
     """How an answer is compared with the reference answer of its seed."""
 
     reference: _Name = _key("The seed's field with the reference answer.")
     compare: Literal["exact", "numeric"] = _key(
         "exact: the same text, apart from case and space. numeric: the same number, within the tolerance.", "exact"
     )
-    tolerance: Annotated[float, Field(ge=0)] = _key(
+    tolerance: Annotated[float, Rule(ge=0)] = _key(
         "Largest difference of equal numbers, as a part of the reference (0.01 is one per cent).", 1e-9
     )
     pattern: _Name | None = _key(

@@ -12,6 +12,7 @@ from deepswarm.core.errors import JournalMismatch, Problem, TaskFileError
 from deepswarm.core.identity import fingerprint
 from deepswarm.core.prompt import TemplateProblem
 from deepswarm.core.records import Call, Json
+from deepswarm.core.section import chosen
 from deepswarm.core.spec import ASK, AUTO, TaskSpec
 from deepswarm.core.typekeys import with_defaults
 from deepswarm.dialects import TABLE as DIALECTS
@@ -117,8 +118,7 @@ def check_same_task(
 
 def as_dict(spec: TaskSpec) -> dict[str, Any]:
     """The task as the journal keeps it: what the user wrote, without defaults."""
-    values: dict[str, Any] = spec.model_dump(mode="json", exclude_defaults=True)
-    return values
+    return chosen(spec)
 
 
 def _changed(folder: RunFolder, changes: list[Difference], done: int, left: int) -> str:

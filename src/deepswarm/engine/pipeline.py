@@ -141,7 +141,7 @@ def run(
     """
     kind = task_type_of(task)
     check_filters(task)
-    spec = task.spec.model_copy(update={"filters": filters_of(task)})  # so that the journal alone can filter again
+    spec = task.spec.but(filters=filters_of(task))  # so that the journal alone can filter again
     folder.make()
     with ExitStack() as stack:
         stack.enter_context(held(folder.journal, around.command, around.utc()))

@@ -6,6 +6,7 @@ A model that is also billed by something else (per request, for searches) is bil
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -21,6 +22,8 @@ def price_from_library(address: str, model: str, utc: float) -> Price | None:
         model: As the provider names it.
         utc: When, seconds since 1970: the library knows since when prices hold, and a few hours of day.
     """
+    # it builds its types with pydantic, which would look for plugins that nobody here uses
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         from genai_prices.data_snapshot import get_snapshot
     except ImportError:  # left out of a small installation: a run must not end without its summary for that

@@ -23,10 +23,11 @@ from typing import Any, Final, NamedTuple
 from deepswarm.core.events import CallEnded, CallStarted, Event, RunStarted, SeedEnded
 from deepswarm.core.money import NOTHING, Price, Rates, cost, total, worst
 from deepswarm.core.records import Outcome, Usage
+from deepswarm.core.section import keys_of
 from deepswarm.core.spec import TaskSpec
 from deepswarm.prices import MOMENT_S, PriceBook, book_of
 
-_ADDRESS: Final[str] = TaskSpec.model_fields["worker_api_base"].default
+_ADDRESS: Final[str] = keys_of(TaskSpec)["worker_api_base"].default
 _SHORT: Final = frozenset({"truncated", "starved"})
 """Labels of replies that used up their room for tokens."""
 REPORTED: Final = "reported by the provider"

@@ -23,6 +23,7 @@ from deepswarm.core.errors import Problem, TaskFileError
 from deepswarm.core.flaws import Flaw, Where
 from deepswarm.core.records import Json
 from deepswarm.core.secret import masked
+from deepswarm.core.section import Section, keys_of
 from deepswarm.core.spec import SeedsSection, TaskSpec, check
 from deepswarm.taskfile.text import Sheet, printable, text_of
 from deepswarm.taskfile.values import Broken, Reader
@@ -174,8 +175,9 @@ class Override:
 
 def _takes_text(path: Where) -> bool:
     """Whether the key takes text and nothing else."""
-    fields = TaskSpec.model_fields if len(path) == 1 else SeedsSection.model_fields if path[0] == "seeds" else {}
-    return str(path[-1]) in fields and fields[str(path[-1])].annotation in (str, str | None)
+    section: type[Section] | None = TaskSpec if len(path) == 1 else SeedsSection if path[0] == "seeds" else None
+    known = None if section is None else keys_of(section).get(str(path[-1]))
+    return known is not None and known.only_text
 
 
 def _placed(flaw: Flaw, reader: Reader, changes: Sequence[Override]) -> Problem:

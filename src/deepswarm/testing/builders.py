@@ -12,6 +12,7 @@ from typing import Any
 from deepswarm.core import jsontext
 from deepswarm.core.identity import content_of, given_id
 from deepswarm.core.records import Incoming, Json, Record, SeedRow
+from deepswarm.core.section import misfits, section_of
 from deepswarm.core.spec import AUTO, TaskSpec
 from deepswarm.core.turnkeys import functions_in
 from deepswarm.dialects import openai_chat
@@ -120,7 +121,10 @@ def rehearse(
         calls: At most so many, then the run stops, resumable.
         **keys: Of the task file.
     """
-    spec = TaskSpec.model_validate({"prompt_template": "{{prompt}}", "worker_model": "mock", "stagger": 0.0, **keys})
+    values = {"prompt_template": "{{prompt}}", "worker_model": "mock", "stagger": 0.0, **keys}
+    if wrong := [*misfits(TaskSpec, values)]:
+        raise ValueError(wrong)
+    spec: TaskSpec = section_of(TaskSpec, values)
     kind = made(spec)
     if kind.schema is not None:
         law = law.with_schema(kind.schema)
