@@ -39,6 +39,8 @@ def difference(common: Call, call: Call) -> dict[str, Json]:
         found["max_tokens"] = call.max_tokens
     if call.thinking != common.thinking:
         found["thinking"] = call.thinking
+    if call.params is common.params:
+        return found
     for name in sorted({*common.params, *call.params}):
         if common.params.get(name) != call.params.get(name):
             found[name] = call.params.get(name)

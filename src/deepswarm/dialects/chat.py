@@ -158,6 +158,9 @@ class ChatDialect:
         said = members(message).get("content")
         if not isinstance(message, dict) or not (said is None or isinstance(said, str)):
             raise _refused(reply, body, usage=usage_of(body.get("usage"), answered=False))
+        if message.keys() <= _PLAIN:
+            usage = usage_of(body.get("usage"), answered=bool(said))
+            return Answer(said or "", "", finish, self.endings.get(finish), False, "", text(body.get("model")), usage)
         reasoning = text(message.get("reasoning_content")) or text(message.get("reasoning"))
         return Answer(
             said or "",

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -310,6 +311,12 @@ def _unpacker(packed: bytes) -> _Unpacker | None:
     raise Garbled(f"the reply is packed as {said}, which nobody asked for", maybe_billed=True)
 
 
+@lru_cache(maxsize=256)
+def _named(name: bytes, scrub: Scrubber) -> str:
+    """A header's name; a server's are the same in every reply."""
+    return scrub(name).decode("latin-1")
+
+
 class _Headers(Mapping[str, str]):
     """A reply's headers by name in lower case, decoded when asked for: of most replies hardly one ever is."""
 
@@ -334,7 +341,7 @@ class _Headers(Mapping[str, str]):
         return default if found is None else self._scrub(found).decode("latin-1")
 
     def __iter__(self) -> Iterator[str]:
-        return (self._scrub(name).decode("latin-1") for name in self._fields)
+        return iter([_named(name, self._scrub) for name in self._fields])
 
     def __len__(self) -> int:
         return len(self._fields)
