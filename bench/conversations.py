@@ -31,6 +31,7 @@ TURNS_OF_A_KILLED_RUN = 6
 
 def flight(seeds: int, turns: int, workers: int) -> None:
     """So many conversations of so many turns in virtual time, with the journal on disk."""
+    from deepswarm.core.section import section_of
     from deepswarm.core.spec import TaskSpec
     from deepswarm.dialects import openai_chat
     from deepswarm.engine.answers import Answers
@@ -48,7 +49,8 @@ def flight(seeds: int, turns: int, workers: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "law.toml").write_text(LAW.format(median=1.0))
-        spec = TaskSpec.model_validate(
+        spec = section_of(
+            TaskSpec,
             {
                 "prompt_template": "{{prompt}}",
                 "worker_model": "mock",
@@ -58,7 +60,7 @@ def flight(seeds: int, turns: int, workers: int) -> None:
                 "workers": workers,
                 "stagger": 0.0,
                 "stream": False,
-            }
+            },
         )
         kind = made(spec)
         journal = SqliteJournal(folder)

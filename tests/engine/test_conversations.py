@@ -9,6 +9,7 @@ import pytest
 from deepswarm.core.conversation import messages_of
 from deepswarm.core.events import CallEnded, SeedEnded, TurnNoted
 from deepswarm.core.records import NO_USAGE, Message, Reply
+from deepswarm.core.section import section_of
 from deepswarm.core.spec import TaskSpec, check
 from deepswarm.core.turns import Ask, Fail
 from deepswarm.formats.training import Style, rows_of
@@ -233,8 +234,8 @@ def test_tool_calls_that_cannot_be_read_end_as_a_row_with_a_reason(form):
     broken = {"single_quotes": "{'city': 'Paris'}", "truncated": '{"city": "Par'}[form]
     call = {"name": "weather", "arguments": broken}
     said = Message("assistant", "", {"tool_calls": [{"id": "c", "type": "function", "function": call}]})
-    spec = TaskSpec.model_validate(
-        {"prompt_template": "x", "worker_model": "m", "multi_turn": True, "tool_errors": 1, **TOOLS}
+    spec = section_of(
+        TaskSpec, {"prompt_template": "x", "worker_model": "m", "multi_turn": True, "tool_errors": 1, **TOOLS}
     )
     kind = made(spec)
     reply = Reply("", "tool_calls", "m", NO_USAGE, message=said.more)
@@ -248,7 +249,7 @@ def test_tool_calls_that_cannot_be_read_end_as_a_row_with_a_reason(form):
 
 
 def test_unknown_tools_and_wrong_arguments_are_told_to_the_model_all_in_one_turn():
-    spec = TaskSpec.model_validate({"prompt_template": "x", "worker_model": "m", "multi_turn": True, **TOOLS})
+    spec = section_of(TaskSpec, {"prompt_template": "x", "worker_model": "m", "multi_turn": True, **TOOLS})
     kind = made(spec)
     calls = [
         {"id": name, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
