@@ -26,6 +26,14 @@ EVERYTHING = SMALLEST | {
     "api_key_env": "MY_KEY",
     "worker_max_tokens": 4096,
     "worker_params": {"temperature": 0.7, "stop": ["\n"], "logit_bias": {"50256": -100}, "stop_token": "</s>"},
+    "orchestrator_model": "deepseek-v4-pro",
+    "orchestrator_api_base": "https://api.example.org/v1",
+    "orchestrator_api_key_env": "OTHER_KEY",
+    "orchestrator_dialect": "openai_chat",
+    "orchestrator_max_tokens": 8_000,
+    "orchestrator_thinking": "high",
+    "orchestrator_params": {"temperature": 0.1},
+    "orchestrator_budget": {"max_cost": 1.0, "max_tokens_total": 90_000, "max_calls": 400, "max_time": 3600.0},
     "max_cost": 5.5,
     "max_tokens_total": 1_000_000,
     "max_calls": 5_000,
@@ -133,12 +141,19 @@ def test_every_key_says_what_it_changes():
 # --- what is not built -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", ["orchestrator_model", "orchestrator_api_base", "orchestrator_api_key_env"])
-@pytest.mark.parametrize("value", ["deepseek-v4-pro", None, ""])
-def test_an_orchestrator_is_refused_and_never_ignored(key, value):
-    flaw = only(**{key: value})
-    assert flaw.what == f"'{key}': planning, monitoring and escalation by an orchestrator are not built yet"
-    assert flaw.hint == "leave the key out"
+@pytest.mark.parametrize("key", ["orchestrator_api_base", "orchestrator_api_key_env", "orchestrator_max_tokens"])
+def test_what_is_said_of_an_orchestrator_needs_its_model(key):
+    flaw = only(
+        **{key: {"orchestrator_api_base": "https://api.deepseek.com"}.get(key, "X") if key[-6:] != "tokens" else 9}
+    )
+    assert flaw.what == f"'{key}' needs an 'orchestrator_model'"
+    assert flaw.hint.startswith("add orchestrator_model:")
+
+
+def test_the_orchestrators_address_is_looked_at_like_the_workers():
+    flaw = only(orchestrator_model="m", orchestrator_api_base="ftp://x")
+    assert flaw.path == ("orchestrator_api_base",)
+    assert flaw.what.startswith("'orchestrator_api_base' must be an address")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +257,7 @@ def test_an_unknown_key_gets_the_nearest_known_one(key, hint):
 
 
 def test_a_key_near_to_one_that_is_not_built_is_told_so():
-    assert only(orchestrater_model="x").hint.startswith("did you mean 'orchestrator_model'? planning, monitoring")
+    assert only(orchestrater_model="x").hint == "did you mean 'orchestrator_model'?"
 
 
 def test_missing_keys_are_named_with_an_example():
@@ -517,6 +532,11 @@ def test_a_host_that_only_looks_like_a_provider_gets_no_key(host):
 # --- comparing -------------------------------------------------------------------------------------------------------
 
 
+_OF_ORCHESTRATOR = [
+    f"orchestrator_{key}" for key in ("model", "api_base", "dialect", "max_tokens", "thinking", "params")
+]
+
+
 def test_the_fingerprint_holds_what_is_asked_and_nothing_else():
     spec = check(EVERYTHING)
     assert isinstance(spec, TaskSpec)
@@ -528,6 +548,7 @@ def test_the_fingerprint_holds_what_is_asked_and_nothing_else():
         "worker_dialect": "vllm",
         "thinking": "off",
         "worker_params": EVERYTHING["worker_params"],
+        **{key: EVERYTHING[key] for key in _OF_ORCHESTRATOR},
         "verify": EVERYTHING["verify"],
         **{key: fingerprinted(check(EVERYTHING))[key] for key in CONVERSATION},
     }
@@ -548,6 +569,7 @@ def test_two_spellings_of_one_address_have_one_fingerprint():
 @pytest.mark.parametrize("key", [key for key in TaskSpec.model_fields if part_of(key) != ASK])
 def test_pace_output_and_the_like_do_not_change_the_fingerprint(key):
     with_it = {"rate_limit": {"pace": "page-formula"}, "conversation_limits": {"multi_turn": True}}.get(key, {})
+    with_it |= {"orchestrator_model": "m"} if key.startswith("orchestrator_") else {}
     base = fingerprinted(sound(**with_it))
     assert fingerprinted(sound(**{key: EVERYTHING[key], **with_it})) == base
 
@@ -627,7 +649,7 @@ def test_the_schema_accepts_what_check_accepts(values):
 
 @pytest.mark.parametrize(
     "values",
-    [{"colour": 1}, {"orchestrator_model": "x"}, {"worker_script": "x"}, {"multi_turn": 1}, {"max_turns": 0},
+    [{"colour": 1}, {"worker_script": "x"}, {"multi_turn": 1}, {"max_turns": 0},
      {"task_type": "translation"}, {"workers": 0}, {"workers": True}, {"stagger": -1}, {"seeds": {"values": {}}},
      {"seeds": {"values": {"a": [1]}, "x": 1}}, {"seeds": {"values": {"a": "1-3"}}}, {"worker_model": ""}],
 )  # fmt: skip

@@ -237,6 +237,25 @@ class SeedEnded(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Consulted:
+    """A call that is made beside the workers' own is about to be written down.
+
+    Attributes:
+        call: Its number.
+        seed: Number of the seed on whose behalf it is made; 0 for the whole run.
+        tier: The tier that is asked.
+        purpose: What for, in one lower-case word: escalation, plan, judge, ….
+    """
+
+    utc: float
+    at: float
+    call: int
+    seed: int
+    tier: int
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommandTaken:
     """A command of another process, from the inbox, was carried out.
 
@@ -270,5 +289,6 @@ Event: TypeAlias = (
     | CallEnded
     | TurnNoted
     | SeedEnded
+    | Consulted
     | CommandTaken
 )

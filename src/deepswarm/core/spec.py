@@ -129,6 +129,26 @@ class TaskSpec(BaseModel):
         AUTO,
     )
     worker_params: dict[str, Json] = _key(ASK, "Further parameters of the request body, passed on as given.", {})
+    orchestrator_model: str | None = _key(
+        ASK,
+        "The dear model, a tier of its own: asked beside the workers. Answers do not go up to it yet.",
+        None,
+        min_length=1,
+    )
+    orchestrator_api_base: str | None = _key(ASK, "Address of its API; default: the worker's.", None)
+    orchestrator_api_key_env: str | None = _key(
+        OUTPUT, "Name of the environment variable that holds its key; default: the worker's at the same address.", None
+    )
+    orchestrator_dialect: Literal["auto", "openai_chat", "deepseek", "openrouter", "vllm", "anthropic"] = _key(
+        ASK, "How its API wants to be spoken to: auto tells by its address.", AUTO
+    )
+    orchestrator_max_tokens: Annotated[int, Field(ge=1)] | None = _key(
+        ASK, "Most tokens of one answer of it; default: as the worker.", None
+    )
+    orchestrator_thinking: Literal["off", "low", "high", "max", "default"] = _key(
+        ASK, "How much it thinks before it answers.", "default"
+    )
+    orchestrator_params: dict[str, Json] = _key(ASK, "Further parameters of its request body.", {})
     multi_turn: bool = _key(ASK, "Whether a worker loops through conversation turns.", default=False)
     max_turns: Annotated[int, Field(ge=1, le=MOST_TURNS)] = _key(
         ASK, "Most turns (replies of the worker model) of a conversation; 1 means 20 with multi_turn.", 1
@@ -233,6 +253,9 @@ class TaskSpec(BaseModel):
         PACE, "Seconds of the run, all its sessions together, after which it starts no call.", None
     )
     worker_budget: BudgetSection | None = _key(PACE, "The same caps for the worker tier alone.", None)
+    orchestrator_budget: BudgetSection | None = _key(
+        PACE, "The same caps for the orchestrator; when they are used up the run goes on without it.", None
+    )
     prices: dict[str, PricesSection] = _key(
         OUTPUT, "What models cost, by name: input, cached and output in US dollars per million tokens.", {}
     )
@@ -261,14 +284,7 @@ class NotBuilt(NamedTuple):
     asks: Callable[[object], bool] = lambda _: True
 
 
-_ORCHESTRATOR: Final = NotBuilt(
-    "planning, monitoring and escalation by an orchestrator are not built yet", "leave the key out"
-)
-
 NOT_BUILT: Final[Mapping[str, NotBuilt]] = {
-    "orchestrator_model": _ORCHESTRATOR,
-    "orchestrator_api_base": _ORCHESTRATOR,
-    "orchestrator_api_key_env": _ORCHESTRATOR,
     "worker_script": NotBuilt("worker code of your own is not built yet", "leave the key out"),
     "task_type": NotBuilt(
         "task types of your own are not built yet",
