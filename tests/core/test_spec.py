@@ -173,7 +173,7 @@ def test_saying_no_to_what_is_not_built_is_sound():
         ("max_turns", 0, "'max_turns' must be 1, not 0"),
         ("filters", "length", "'filters' must be a list, not 'length'"),
         ("worker_params", [1], "'worker_params' must be a section of 'name: value' lines, not a list"),
-        ("seeds", 100, "'seeds' must be a section with the keys template, values and count, not 100"),
+        ("seeds", 100, "'seeds' must be a section with the keys template, values, count, wanted and distinct, not 100"),
         (
             "task_type",
             "poetry",
@@ -624,3 +624,38 @@ def test_an_address_is_the_same_with_and_without_the_end_that_its_named_dialect_
     base = {"worker_api_base": "https://proxy.example.com/v1", "worker_dialect": "anthropic"}
     assert not differences(base, {**base, "worker_api_base": "https://proxy.example.com/v1/messages"})
     assert differences(base, {**base, "worker_dialect": "openai_chat"})
+
+
+# --- seeds that are described ----------------------------------------------------------------------------------------
+
+
+def test_seeds_are_combined_or_described():
+    spec = sound(seeds={"wanted": "Questions about tides", "count": 100})
+    assert spec.seeds.values == {}
+    assert spec.seeds.distinct == 0.6
+
+
+@pytest.mark.parametrize(
+    ("section", "what"),
+    [
+        ({}, "the key 'seeds.values' is missing"),
+        ({"wanted": "x"}, "'seeds.wanted' needs 'seeds.count'"),
+        ({"wanted": " ", "count": 1}, "'seeds.wanted' is blank"),
+        (
+            {"wanted": "x", "count": 1, "values": {"a": [1]}},
+            "'seeds.values' and 'seeds.wanted' exclude each other: seeds are combined or described",
+        ),
+        (
+            {"wanted": "x", "count": 1, "template": "y"},
+            "'seeds.template' and 'seeds.wanted' exclude each other: seeds are combined or described",
+        ),
+    ],
+)
+def test_a_description_of_seeds_that_says_too_little_or_too_much(section, what):
+    assert only(seeds=section).what == what
+
+
+def test_a_section_with_its_defaults_written_out_is_the_same_task():
+    short = sound(seeds={"values": {"a": [1]}}).model_dump(mode="json", exclude_defaults=True)
+    long = sound(seeds={"values": {"a": [1]}, "distinct": 0.6}).model_dump(mode="json")
+    assert differences(short, long) == []

@@ -462,7 +462,7 @@ def test_an_override_mends_a_wrong_value_of_the_file():
         ("workers=0", "--set workers: 'workers' must be auto or a whole number from 1 to 100000, not 0"),
         ("wrokers=3", "--set wrokers: unknown key 'wrokers'\n    hint: did you mean 'workers'?"),
         ("colour.deep=3", "--set colour.deep: unknown key 'colour'\n    hint: `deepswarm schema` shows all keys"),
-        ("seeds.cuont=3", "--set seeds.cuont: the key 'seeds.values' is missing"),
+        ("seeds.cuont=3", "--set seeds.cuont: unknown key 'seeds.cuont'\n    hint: did you mean 'count'?"),
         ("max_turns=3", "--set max_turns: 'max_turns: 3': conversations of several turns are not built yet"),
         ("workers=[1", "--set workers: the [ that opens here is never closed"),
         ("workers={{n}}", "--set workers: {{ begins a section in YAML, not text"),

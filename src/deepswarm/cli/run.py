@@ -73,7 +73,7 @@ def command(
         provider = with_account(provider, task, screen.say)
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
     _spare_the_collector()
-    summary = run(task, folder, wishes, provider, screen, surroundings(_resume_command(), virtual=virtual_time))
+    summary = run(task, folder, wishes, provider, screen, surroundings(resume_command(), virtual=virtual_time))
     _end_with(summary.text())
     return summary.exit_code
 
@@ -136,7 +136,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def _resume_command() -> str:
+def resume_command() -> str:
     """The command that goes on, without the words that must not be repeated."""
     once = {"--fresh", "--accept-changes", "--retry-failed"}
     words = [word for word in sys.argv[1:] if word not in once]

@@ -10,7 +10,9 @@ Every key has a part (ASK, PACE, OUTPUT, SEEDS or JUDGE). The rules:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, get_args
+
+from pydantic import BaseModel
 
 from deepswarm.core.address import chat_address, spelled
 from deepswarm.core.records import Json
@@ -63,7 +65,7 @@ def differences(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Differ
     found: list[Difference] = []
     for key in keys:
         if not _same(_normal(key, old), _normal(key, new)):
-            before, after = (task.get(key, _default(key)) for task in (old, new))
+            before, after = (_written(key, task.get(key, _default(key))) for task in (old, new))
             found += [Difference(name, *pair, part_of(key)) for name, pair in _compared(key, before, after)]
     return found
 
@@ -84,6 +86,17 @@ def _same(old: Json, new: Json) -> bool:
     if isinstance(old, list) and isinstance(new, list):
         return len(old) == len(new) and all(map(_same, old, new))
     return type(old) is type(new) and old == new
+
+
+def _written(key: str, value: Json) -> Json:
+    """A section without the keys that are at their defaults; any other value as it is."""
+    field = TaskSpec.model_fields.get(key)
+    kinds = get_args(field.annotation) if field and isinstance(value, dict) else ()
+    section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    if section is None or not isinstance(value, dict):
+        return value
+    defaults = {name: part.get_default() for name, part in section.model_fields.items() if not part.is_required()}
+    return {name: part for name, part in value.items() if name not in defaults or not _same(part, defaults[name])}
 
 
 def _default(key: str) -> Json:

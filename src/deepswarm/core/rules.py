@@ -17,6 +17,7 @@ from deepswarm.core.price_rules import price_flaws
 from deepswarm.core.prompt import TemplateProblem, compile_template
 from deepswarm.core.ranges import RANGE, range_of
 from deepswarm.core.secret import holds_a_secret, masked, names_a_secret
+from deepswarm.core.seed_rules import description_flaws
 from deepswarm.core.typekeys import type_rule_flaws
 
 _OWN_PARAMS: Final[Mapping[str, tuple[str, str, Callable[[object], bool]]]] = {
@@ -71,6 +72,7 @@ def _seeds_flaws(section: Mapping[str, object]) -> Iterator[Flaw]:
     template, values = section.get("template"), section.get("values")
     flaws = list(_template_flaws(("seeds", "template"), template))
     yield from flaws
+    yield from description_flaws(section)
     if not isinstance(values, Mapping):
         return
     for name, choice in values.items():

@@ -63,9 +63,18 @@ class SeedsSection(BaseModel):
         SEEDS, "Text of a seed; {{name}} takes a value of `values`. Omit it to write only the values.", None
     )
     values: dict[str, list[Json] | _RangeText] = _key(
-        SEEDS, "Lists of values by name, or ranges written as 'first..last' or 'first..last..step'.", min_length=1
+        SEEDS, "Lists of values by name, or ranges written as 'first..last' or 'first..last..step'.", {}, min_length=1
     )
     count: Annotated[int, Field(ge=1)] | None = _key(SEEDS, "How many seeds; default: every combination once.", None)
+    wanted: Annotated[str, Field(min_length=1, max_length=10_000)] | None = _key(
+        SEEDS,
+        "Instead of values: a description of the seeds, from which the orchestrator's model makes `count` of them"
+        " (`deepswarm seed`, which costs calls).",
+        None,
+    )
+    distinct: Annotated[float, Field(ge=0.3, le=1)] = _key(
+        SEEDS, "Of seeds made from a description: those that are as near to each other count as one.", 0.6
+    )
 
 
 class PricesSection(BaseModel):
