@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable
 
 import pytest
@@ -98,7 +99,7 @@ def test_nothing_that_it_may_be_told_breaks_it(streamed, steps):
     check_same_again(build, steps)
 
 
-@pytest.mark.parametrize(("cap", "hours"), [(1, 2), (4, 1), (40, 1), (500, 1)])
+@pytest.mark.parametrize(("cap", "hours"), [(1, 2), (4, 1), (40, 1), (500, 0.3)])
 def test_a_cap_is_found_and_kept_with_few_refusals(cap, hours):
     provider = Provider(cap=lambda _: cap)
     pace = drive(Adaptive(4096, seed=1, streamed=True), provider, 3600.0 * hours)
@@ -250,3 +251,17 @@ def test_a_named_cap_is_taken_at_its_word():
     provider = Provider(cap=lambda _: 10, refusal=lambda call: Refused(call, Limited.CONCURRENCY, cap=10))
     pace = drive(Adaptive(4096, seed=1, streamed=True), provider, 900.0)
     assert pace.limit in {10, 11}
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_what_it_remembers_does_not_grow_with_the_calls(streamed):
+    """Ten thousand calls that nobody refuses, a hundred at once: nothing of the ended ones is kept for long."""
+    pace, now = Adaptive(100, seed=1, streamed=streamed), 0.0
+    for call in range(1, 10_001):
+        pace.observe(Sent(call, COST), now)
+        pace.observe(Taken(call), now)
+        pace.observe(Begun(call), now)
+        pace.observe(Served(call, 500, 500), now)
+        now += 1.0
+    queues = [queue for room in (pace, pace._flights, pace._evidence) for queue in vars(room).values()]
+    assert sum(len(queue) for queue in queues if isinstance(queue, deque)) < 200

@@ -107,6 +107,7 @@ def test_the_plan_for_what_is_left_rests_on_the_calls_so_far_and_holds_what_the_
     assert before["seconds"] is None
 
 
-def test_a_run_of_very_many_calls_does_not_keep_its_user_waiting_for_the_bill(provider, monkeypatch):
+def test_a_resumed_run_of_very_many_calls_does_not_keep_its_user_waiting_for_the_bill(provider, monkeypatch):
     monkeypatch.setattr("deepswarm.engine.billing.MOST_CALLS", 19)
+    assert "adds up" not in ran(provider, 10).text()
     assert "spent      deepswarm bill output/ adds up the 20 calls" in ran(provider, 20).text()

@@ -25,7 +25,6 @@ from deepswarm.dialects.fields import request_id
 from deepswarm.dialects.hints import retry_after
 from deepswarm.dialects.loops import repetition
 from deepswarm.dialects.quotas import quotas
-from deepswarm.dialects.refusals import maybe_billed
 
 
 class Ending(Enum):
@@ -77,6 +76,8 @@ def delivered(answer: Answer, reply: HttpReply, value: Any) -> Reply:
     if found is None:
         asked_as, told = request_id(reply, value), quotas(reply.headers)
         return Reply(answer.text, answer.finish, answer.model, answer.usage, answer.reasoning, asked_as, told)
+    from deepswarm.dialects.refusals import maybe_billed
+
     kind, what = found
     raise kind(
         what,

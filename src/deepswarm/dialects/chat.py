@@ -18,7 +18,6 @@ from deepswarm.dialects import Balance
 from deepswarm.dialects.answers import Answer, Ending, delivered
 from deepswarm.dialects.assembling import ChatAssembler
 from deepswarm.dialects.fields import members, text, usage_of, value_of
-from deepswarm.dialects.refusals import refused
 from deepswarm.dialects.requests import JSON_HEADERS, json_request
 from deepswarm.dialects.sse import assembled, looks_like_events
 
@@ -98,7 +97,7 @@ class ChatDialect:
         choice = choices[0] if isinstance(choices, list) and choices else None
         if reply.status != 200 or not isinstance(choice, dict) or body.get("error"):
             usage = usage_of(body.get("usage"), answered=False)
-            raise refused(reply, value, usage=usage, pieces=_has_pieces(choice))
+            raise _refused(reply, value, usage=usage, pieces=_has_pieces(choice))
         if choice.get("finish_reason") == "error" or choice.get("error"):
             raise _broken_off(reply, body, choice)
         return delivered(self._answer(reply, body, choice), reply, value)
@@ -137,7 +136,7 @@ class ChatDialect:
         message, finish = choice.get("message"), text(choice.get("finish_reason"))
         said = members(message).get("content")
         if not isinstance(message, dict) or not isinstance(said, str | None):
-            raise refused(reply, body, usage=usage_of(body.get("usage"), answered=False))
+            raise _refused(reply, body, usage=usage_of(body.get("usage"), answered=False))
         reasoning = text(message.get("reasoning_content")) or text(message.get("reasoning"))
         return Answer(
             said or "",
@@ -151,6 +150,13 @@ class ChatDialect:
         )
 
 
+def _refused(reply: HttpReply, value: Any, *more: Any, **facts: Any) -> CallError:
+    """See `refusals.refused`; its many patterns are made ready when the first reply is no answer."""
+    from deepswarm.dialects.refusals import refused
+
+    return refused(reply, value, *more, **facts)
+
+
 def _has_pieces(choice: Any) -> bool:
     """Whether a choice holds something of an answer."""
     message = members(members(choice).get("message"))
@@ -161,4 +167,4 @@ def _broken_off(reply: HttpReply, body: Mapping[str, Any], choice: Mapping[str, 
     """The error of an answer that ended by an error; without words of its own it is the provider's fault."""
     error = members(choice.get("error")) or {"code": 500, "message": "the provider broke the answer off by an error"}
     usage = usage_of(body.get("usage"), answered=False)
-    return refused(reply, body, error, usage=usage, pieces=_has_pieces(choice))
+    return _refused(reply, body, error, usage=usage, pieces=_has_pieces(choice))

@@ -7,18 +7,25 @@ from pathlib import Path
 from typing import Any, Final
 
 from deepswarm.core.errors import TaskFileError
-from deepswarm.engine.filtering import has_run, no_run
 from deepswarm.engine.folder import RunFolder
 from deepswarm.journals.sqlite import SqliteJournal
-from deepswarm.report.bill import Bill, bill_of
+from deepswarm.report.bill import Bill, Billing, bill_of
 from deepswarm.report.bill_text import end_lines
 
 MOST_CALLS: Final = 200_000
-"""Calls up to which the end of a run waits for its bill; some ten seconds."""
+"""Calls up to which the end of a resumed run waits for its bill; some ten seconds."""
 
 
-def bill_run(journal: SqliteJournal, folder: RunFolder) -> list[str]:
-    """What a run says of its money at its end; by the prices of its newest session's task."""
+def bill_run(journal: SqliteJournal, folder: RunFolder, billing: Billing | None) -> list[str]:
+    """What a run says of its money at its end; by the prices of its newest session's task.
+
+    Args:
+        journal: Its journal.
+        folder: Its folder.
+        billing: What has seen every event of it; None when it was resumed: then the journal is read again.
+    """
+    if billing is not None:
+        return end_lines(billing.bill())
     calls = journal.totals().calls
     if calls > MOST_CALLS:
         return [f"spent      deepswarm bill {folder.path}/ adds up the {calls:,} calls"]
@@ -36,6 +43,8 @@ def bill_of_folder(folder: Path, task: Mapping[str, Any] | None = None) -> Bill:
         TaskFileError: If there is no run in it.
         JournalError: If the journal cannot be read.
     """
+    from deepswarm.engine.filtering import has_run, no_run
+
     if not has_run(folder):
         raise TaskFileError([no_run(folder, "there is no run in it")])
     journal = SqliteJournal(RunFolder(folder).journal, readonly=True)

@@ -10,11 +10,8 @@ from deepswarm.core.records import Json, Outcome
 from deepswarm.core.spec import TaskSpec
 from deepswarm.dialects import Dialect
 from deepswarm.doors import find
-from deepswarm.engine.filter_files import resolved, with_texts
-from deepswarm.engine.filtering import apply, with_shared_schema
 from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.output import records
-from deepswarm.filters import build
 from deepswarm.formats import TABLE as FORMATS
 from deepswarm.journals import Journal
 from deepswarm.taskfile import TaskFile, resolve
@@ -35,6 +32,8 @@ def filter_run(journal: Journal, dialect: Dialect, task: TaskFile, folder: RunFo
     """Judge all answers by the task's filters into clean.jsonl and errors.jsonl; what to say of it."""
     if not task.spec.filters:
         return []
+    from deepswarm.engine.filtering import apply
+
     clean, errors = folder.path / "clean.jsonl", folder.path / "errors.jsonl"
     try:
         report = apply(records(journal, dialect, DONE), filters_of(task), clean, errors)
@@ -50,6 +49,12 @@ def check_filters(task: TaskFile) -> None:
     Raises:
         TaskFileError: With every unknown filter, unknown option and bad value.
     """
+    if not task.spec.filters:
+        return
+    from deepswarm.engine.filter_files import with_texts
+    from deepswarm.engine.filtering import with_shared_schema
+    from deepswarm.filters import build
+
     build(with_texts(with_shared_schema(filters_of(task))), str(task.path))
 
 
@@ -63,6 +68,8 @@ def filters_of(task: TaskFile) -> list[str | Mapping[str, Json]]:
 
 
 def _with_files(task: TaskFile, setting: Mapping[str, Json]) -> str | Mapping[str, Json]:
+    from deepswarm.engine.filter_files import resolved
+
     options = setting.get("structure")
     if not isinstance(options, dict) or not isinstance(options.get("schema"), str):
         return resolved(setting, lambda name: resolve(task, name).resolve())

@@ -27,7 +27,9 @@ COMMIT_S: Final = 0.03
 """Seconds that writing an intent takes, generously: as many calls as end in this time may wait with theirs written."""
 MOST_SPARE: Final = 64
 AT_ONCE: Final = 16
-"""Most places beside those: while the pace opens up, intents are not written long before their calls can leave."""
+"""Most places beside those as long as calls have to wait for the pace: intents are not written long before their calls
+can leave. It doubles with every group that leaves whole."""
+MOST_AT_ONCE: Final = 1024
 _TICK_S: Final = 0.001
 """The event loop's timers are as fine as this."""
 
@@ -87,6 +89,7 @@ class Gate:
         self._back: deque[_Back] = deque()
         self._new_is_next = False
         self._usual = Cost()
+        self._at_once = AT_ONCE
         self._ends: deque[float] = deque(maxlen=32)
         self._not_before = -math.inf
         self._timer: asyncio.TimerHandle | None = None
@@ -226,7 +229,7 @@ class Gate:
 
     def step(self) -> None:
         """Let those go, in order, whom the pace admits; call those back who must not leave any more."""
-        now = self._now()
+        now, left = self._now(), False
         while self._ready:
             head = self._ready[0]
             if head.go.done():  # cancelled while it waited
@@ -238,12 +241,16 @@ class Gate:
                 answer = self._asked(now, head.cost)
                 if answer > now:
                     self._wake_at(answer)
+                    self._at_once = AT_ONCE
                     break
                 self.pace.observe(Sent(head.call, head.cost), now)
                 self.flying += 1
+                left = True
             self._places -= 1
             self._ready.popleft()
             head.go.set_result(go)
+        if left and not self._ready:
+            self._at_once = min(2 * self._at_once, MOST_AT_ONCE)
         self._fill_soon()
 
     # --- room --------------------------------------------------------------------------------------------------------
@@ -268,7 +275,7 @@ class Gate:
             return max(1, spare) - self._places
         at = self._asked(now, self._usual)
         if at <= now:
-            return max(1, min(AT_ONCE, self.pace.limit - self.flying)) + spare - self._places
+            return max(1, min(self._at_once, self.pace.limit - self.flying)) + spare - self._places
         self._wake_at(at)
         return (spare if at == math.inf else max(1, spare)) - self._places
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -60,6 +60,7 @@ from deepswarm.engine.worker import Job, work
 from deepswarm.journals import Enrolment, Journal
 from deepswarm.journals.lock import held
 from deepswarm.journals.sqlite import SqliteJournal
+from deepswarm.report.bill import Billing
 from deepswarm.report.progress import Progress
 from deepswarm.report.summary import Summary
 from deepswarm.report.whyslow import binding
@@ -156,14 +157,19 @@ def run(
             output.catch_up(anew=True)
         seeds = SeedFile(lines_of(resolve(task, spec.seeds_file), folder.spool))
         stack.callback(seeds.close)
-        dispatch = Dispatch(spec, kind, journal, seeds, output, dialect, provider, screen, around, wishes.calls)
+        billing = Billing() if not journal.totals().calls else None
+        dispatch = Dispatch(
+            spec, kind, journal, seeds, output, dialect, provider, screen, around, wishes.calls, billing=billing
+        )
         summary = around.loop(dispatch.run(enrolment))
         lines = reconcile(journal, output, wishes.total, screen)
         try:
             notes = (*export_run(journal, dialect, spec, folder), *filter_run(journal, dialect, task, folder))
         except OSError as error:  # both are derived; the run itself has ended as its summary says
             notes = (f"not written: {error}; the same command again writes it, without a call",)
-        return replace(summary, folder=f"{folder.path}/", lines=lines, notes=(*bill_run(journal, folder), *notes))
+        seen = billing if summary.how is How.FINISHED else None  # who leaves at once does not see everything end
+        bill = bill_run(journal, folder, seen)
+        return replace(summary, folder=f"{folder.path}/", lines=lines, notes=(*bill, *notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +177,7 @@ class Dispatch:
     """The part of a run that waits: workers, calls, the journal's pen. Knows no file names and no command line.
 
     `choose` makes the pace, as `calibrate.chosen` does: a benchmark has others to compare.
+    `billing` hears of all events.
     """
 
     spec: TaskSpec
@@ -184,6 +191,7 @@ class Dispatch:
     around: Surroundings
     calls: int | None = None
     choose: Callable[..., calibrate.Chosen] = calibrate.chosen
+    billing: Billing | None = None
 
     async def run(self, enrolment: Enrolment | None) -> Summary:
         """Serve all seeds that are left; ends by itself, or by a stop."""
@@ -209,7 +217,7 @@ class Dispatch:
             pace.pace if sharing is None else sharing.pace,
             Costs(len(self.spec.prompt_template) + len(self.spec.system_prompt or ""), call.max_tokens),
             clock,
-            progress.watch,
+            progress.watch if self.billing is None else partial(_both, progress.watch, self.billing.watch),
             progress.departed,
             self.screen.say,
             calls=before.calls,
@@ -250,7 +258,10 @@ class Dispatch:
     async def _serve(self, dispatcher: Dispatcher, caller: Caller, enrolment: Enrolment | None) -> None:
         """Say that the run begins, and let the workers work."""
         spec, clock = self.spec, dispatcher.clock
-        await self.journal.append(self._opening(clock, enrolment))
+        opening = self._opening(clock, enrolment)
+        await self.journal.append(opening)
+        if self.billing is not None:
+            self.billing.watch(opening)
         left = self.journal.totals().left
         if not left:
             return
@@ -336,6 +347,13 @@ class Dispatch:
             simulated=self.provider.simulated,
             slow=binding(bound) if (bound := progress.binds()) is not None else "",
         )
+
+
+def _both(
+    one: Callable[[Sequence[Event]], None], other: Callable[[Sequence[Event]], None], events: Sequence[Event]
+) -> None:
+    one(events)
+    other(events)
 
 
 class Numbers:

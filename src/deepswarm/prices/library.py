@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from importlib.metadata import version
 from typing import Any
 
 from deepswarm.core.money import Larger, Price, Rates
@@ -36,6 +35,8 @@ def price_from_library(address: str, model: str, utc: float) -> Price | None:
         return None
     bounds = sorted({tier.start for part in _parts(found) for tier in getattr(part, "tiers", ())})
     larger = tuple(Larger(bound, _rates(found, bound)) for bound in bounds)
+    from importlib.metadata import version
+
     page = f", after {provider.pricing_urls[0]}" if provider.pricing_urls else ""
     return Price(known.id, _rates(found, -1), f"genai-prices {version('genai-prices')}{page}", larger=larger)
 

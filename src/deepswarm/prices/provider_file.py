@@ -6,7 +6,6 @@ Numbers are read as decimals, as they stand there. Every file is checked whole: 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -60,6 +59,8 @@ def read(name: str, text: str) -> ProviderPrices:
     Raises:
         ValueError: If it is not one; says the file and what is wrong.
     """
+    import tomllib
+
     try:
         return _read(name, tomllib.loads(text, parse_float=Decimal))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -249,6 +249,7 @@ class Billing:
     newest: Mapping[str, Any] | None = None
     _task: Mapping[str, Any] = field(default_factory=dict)
     _book: PriceBook = field(default_factory=lambda: PriceBook(_ADDRESS))
+    _reports_cost: bool = False
     _simulated: bool = False
     _tiers: dict[int, int] = field(default_factory=dict)
     _last: dict[int, _Charged] = field(default_factory=dict)
@@ -278,6 +279,7 @@ class Billing:
         self._simulated = event.simulated
         prices = self._task if self.newest is None else self.newest
         self._book = book_of({**self._task, "prices": prices.get("prices")}, _ADDRESS)
+        self._reports_cost = self._book.reports_cost
 
     def _call_ended(self, event: CallEnded, tier: int) -> None:
         if event.label == "unsent":
@@ -288,7 +290,7 @@ class Billing:
         if event.maybe_billed:
             self._doubt(event, asked)
             return
-        reported = _reported(event.body) if self._book.reports_cost else None
+        reported = _reported(event.body) if self._reports_cost else None
         metered = reported is not None or (usage.tokens_in is not None and usage.tokens_out is not None)
         if event.label != "ok" and usage.tokens_in is None and usage.tokens_out is None:
             self._free += 1

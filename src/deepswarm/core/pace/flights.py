@@ -47,7 +47,9 @@ class Flights:
         late: Calls that wait longer than usual for their first token.
     """
 
-    def __init__(self, base_s: float | None) -> None:
+    def __init__(self, base_s: float | None, *, streamed: bool = True) -> None:
+        """`base_s` as an earlier run has found it; without streams there are no first tokens to wait for."""
+        self._streamed = streamed
         self._open: dict[int, Flight] = {}
         self._unsure: deque[Flight] = deque()
         self._aging: deque[Flight] = deque()
@@ -74,7 +76,8 @@ class Flights:
         flight = Flight(now, len(self._open) + 1, tokens)
         self._open[call] = flight
         self._unsure.append(flight)
-        self._aging.append(flight)
+        if self._streamed:
+            self._aging.append(flight)
         self._sends.append((now, tokens))
         self._sent_tokens += tokens
         return flight
@@ -113,6 +116,7 @@ class Flights:
 
     def silent(self, since: float) -> list[Flight]:
         """Calls that were sent before this moment and are neither known to be taken on nor refused; told once."""
+        self._forget_sends(since - RECENT_S)
         found = []
         while self._unsure and self._unsure[0].sent <= since:
             flight = self._unsure.popleft()
@@ -147,9 +151,12 @@ class Flights:
 
     def lately(self, now: float) -> tuple[float, float]:
         """Calls and tokens per second that were sent in the last minute."""
-        while self._sends and self._sends[0][0] < now - RECENT_S:
-            self._sent_tokens -= self._sends.popleft()[1]
+        self._forget_sends(now - RECENT_S)
         if not self._sends:
             return 0.0, 0.0
         span = max(5.0, min(RECENT_S, now - self._sends[0][0]))
         return len(self._sends) / span, self._sent_tokens / span
+
+    def _forget_sends(self, before: float) -> None:
+        while self._sends and self._sends[0][0] < before:
+            self._sent_tokens -= self._sends.popleft()[1]
