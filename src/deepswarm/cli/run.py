@@ -36,6 +36,7 @@ NOTICE = """\
 @click.option(
     "--no-memory", is_flag=True, help="Neither use nor keep what runs learn of limits; share none with others."
 )
+@click.option("--yes", is_flag=True, help="Start although the estimate is more than the budget has left.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the end.")
 def command(
     task_argument: str | None,
@@ -51,6 +52,7 @@ def command(
     proxy: str | None,
     ca_file: str | None,
     no_memory: bool,
+    yes: bool,
     quiet: bool,
 ) -> int:
     """Ask an API about every seed. The same command again resumes; nothing that has an answer is asked again."""
@@ -71,11 +73,23 @@ def command(
     provider = simulated_provider(task, law) if simulate else real_provider(task, proxy, ca_file)
     if not simulate and not no_memory:
         provider = with_account(provider, task, screen.say)
+    if not yes and not fresh:
+        _expect_room(task, total)
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
     _spare_the_collector()
     summary = run(task, folder, wishes, provider, screen, surroundings(resume_command(), virtual=virtual_time))
     _end_with(summary.text())
     return summary.exit_code
+
+
+def _expect_room(task: TaskFile, total: int | None) -> None:
+    """Refuse a run that can be expected to use up its budget before its end."""
+    from deepswarm.core.errors import Problem, TaskFileError
+    from deepswarm.engine.affording import beyond_budget
+
+    if why := beyond_budget(task, total, time.time()):
+        hint = "raise the budget, take fewer seeds (--total), or start all the same, until it is used up: --yes"
+        raise TaskFileError([Problem(f"{why}; no call was made", str(task.path), hint=hint)])
 
 
 def _end_with(text: str) -> None:

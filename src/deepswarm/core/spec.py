@@ -24,6 +24,7 @@ from deepswarm.core.price_rules import table_flaw
 from deepswarm.core.ranges import RANGE
 from deepswarm.core.rules import rule_flaws
 from deepswarm.core.secret import masked, names_a_secret, plainly
+from deepswarm.core.tierkeys import BudgetSection, Dollars
 from deepswarm.core.typekeys import (
     NEEDED,
     ClassificationSection,
@@ -192,6 +193,22 @@ class TaskSpec(BaseModel):
         "Most seconds that a run pauses (balance, key, outage) and looks again, before it ends as resumable.",
         1800.0,
     )
+    max_cost: Dollars | None = _key(
+        PACE,
+        "US dollars that the run spends at most, all its sessions together. Before a call its worst case is held back;"
+        " when there is no room for one the run pauses, and goes on with a raised cap.",
+        None,
+    )
+    max_tokens_total: Annotated[int, Field(ge=1)] | None = _key(
+        PACE, "Tokens of prompts and answers together that the run uses up at most, in the same way.", None
+    )
+    max_calls: Annotated[int, Field(ge=1)] | None = _key(
+        PACE, "Calls that the run makes at most; those that were refused for a limit do not count.", None
+    )
+    max_time: Annotated[float, Field(gt=0)] | None = _key(
+        PACE, "Seconds of the run, all its sessions together, after which it starts no call.", None
+    )
+    worker_budget: BudgetSection | None = _key(PACE, "The same caps for the worker tier alone.", None)
     prices: dict[str, PricesSection] = _key(
         OUTPUT, "What models cost, by name: input, cached and output in US dollars per million tokens.", {}
     )

@@ -12,12 +12,14 @@ from deepswarm.core.events import CallEnded, CallStarted, Event, RunPaused, RunR
 from deepswarm.core.health import Health, Paused, Sent
 from deepswarm.core.pace import Begun, Fact, Failed, Pace, Refused, Served, Taken, Unsent
 from deepswarm.core.pace.costs import Costs
-from deepswarm.core.records import Json, Record, Reply, SeedRow
+from deepswarm.core.records import Call, Json, Record, Reply, SeedRow
 from deepswarm.core.scheduler import CHUNK, How, Scheduler, Stop
+from deepswarm.core.tiers import WORKER
 from deepswarm.dialects.quotas import quotas
 from deepswarm.engine.caller import Called
 from deepswarm.engine.clock import Clock
 from deepswarm.engine.gate import Gate
+from deepswarm.engine.purse import Purse
 from deepswarm.engine.timeline import Timeline
 from deepswarm.journals import Journal
 from deepswarm.report.progress import duration
@@ -77,6 +79,7 @@ class Dispatcher:
         departed: Is told the number of every call when it leaves, and when that is; it cannot steer either.
         say: Shows a line to whoever is looking.
         most_calls: The run stops, resumable, before a call of a higher number.
+        purse: What may still be spent; None without a budget.
     """
 
     journal: Journal
@@ -94,6 +97,7 @@ class Dispatcher:
     gate: Gate = field(init=False)
     timeline: Timeline | None = None
     most_calls: float = math.inf
+    purse: Purse | None = None
     _given: dict[int, bool] = field(default_factory=dict)
     _notes: list[Event] = field(default_factory=list)
     _paused_at: float = 0.0
@@ -128,6 +132,14 @@ class Dispatcher:
             await self.close(finding)
             return None
         row, payload, fields = opened
+        if self.purse is not None:
+            asked = self.purse.of_seed(fields)
+            if self.purse.reserve(self.calls + 1, asked, WORKER) is not None:
+                await self.close(finding)
+                finding = NOTHING
+                if not await self.afforded(asked, WORKER):
+                    self.gate.give_up(probe=probe or False)
+                    return None
         self.calls += 1
         call = self.calls
         await self._write([*finding.events, self._intent(call, row, 1)], finding)
@@ -153,24 +165,53 @@ class Dispatcher:
         await self.gate.rest(seconds)
         return await self.gate.returned(often=often)
 
-    async def again(self, lease: Lease, attempt: int, *, probe: bool) -> Lease | None:
+    async def again(self, lease: Lease, attempt: int, *, probe: bool, call: Call | None = None) -> Lease | None:
         """Write the intent of one more call for the same seed, from the place that `wait` has got for it.
+
+        Args:
+            lease: Of the seed.
+            attempt: Which try at it.
+            probe: Whether the place is a probe's.
+            call: What is asked; None for what its first call asks.
 
         Returns:
             The lease for that call; None when the run has stopped, which leaves the seed as it was.
         """
         self._check_calls()
-        if self.scheduler.stopped is not None:
+        afforded = self.purse is None or await self.afforded(call or self.purse.of_seed(lease.fields), WORKER)
+        if self.scheduler.stopped is not None or not afforded:
             self.gate.give_up(probe=probe)
             return None
         self.calls += 1
-        call = self.calls
-        await self._write([self._intent(call, lease.row, attempt)], NOTHING)
-        started = self.clock.monotonic()
-        return await self._sendable(lease._replace(call=call, attempt=attempt, started=started, probe=probe))
+        number = self.calls
+        await self._write([self._intent(number, lease.row, attempt)], NOTHING)
+        lease = lease._replace(call=number, attempt=attempt, started=self.clock.monotonic(), probe=probe)
+        return await self._sendable(lease, call)
+
+    async def afforded(self, call: Call, tier: int) -> bool:
+        """Hold the worst case of the next call back; wait for calls in flight while they may leave room for it.
+
+        The call's number is the next one: whoever was given room takes it before anything else is awaited.
+
+        Returns:
+            Whether there was room. When there is none in the run's budget the run stops, resumable.
+        """
+        purse = self.purse
+        while purse is not None and self.scheduler.stopped is None:
+            short = purse.reserve(self.calls + 1, call, tier)
+            if short is None:
+                return True
+            if not short.full.waits:
+                if short.of_run:
+                    self.stop(How.PAUSED, short.full.why)
+                return False
+            await purse.changed()
+        return purse is None
 
     def heard(self, lease: Lease, called: Called) -> None:
         """Take note of what became of a call: it says how the endpoint is, and what it allows."""
+        if self.purse is not None:
+            self.purse.settle(called.ended)
         result, now = called.result, self.clock.monotonic()
         call = Sent(lease.row.number, lease.started, lease.attempt, lease.probe)
         if isinstance(result, CallError):
@@ -191,6 +232,7 @@ class Dispatcher:
         """A call that might have left did not: its seed cannot be asked about."""
         self.health.unsent(lease.row.number)
         self.gate.observe(Unsent(lease.call))
+        self._settle_unsent(lease)
 
     def listen(self, lease: Lease) -> Listener:
         """What hears of the signs of life of a call."""
@@ -220,6 +262,8 @@ class Dispatcher:
         """Start nothing new; what is in flight ends by itself."""
         self.scheduler.stop(Stop(how, why))
         self.gate.wake()
+        if self.purse is not None:
+            self.purse.wake()
 
     def _told(self, paused: Paused | None) -> None:
         """A pause begins, or ends: for the journal, with the next thing that is written, and for people."""
@@ -262,21 +306,30 @@ class Dispatcher:
         utc, at = self.clock.now()
         return CallStarted(utc, at, call, row.number, attempt)
 
-    async def _sendable(self, lease: Lease) -> Lease | None:
+    def _settle_unsent(self, lease: Lease) -> CallEnded:
+        """The end of a call that was written down and never left: nothing is held back for it any more."""
+        why = "the run stopped, or paused, before it was sent"
+        unsent = CallEnded(*self.clock.now(), lease.call, lease.row.number, "unsent", why)
+        if self.purse is not None:
+            self.purse.settle(unsent)
+        return unsent
+
+    async def _sendable(self, lease: Lease, call: Call | None = None) -> Lease | None:
         """The lease, once its call may leave; its intent is taken back when the run stops or pauses before that."""
         if await self.gate.passed(lease.call, self.costs.cost(len(lease.payload)), probe=lease.probe):
             now = self.clock.monotonic()
             self.health.sending(lease.row.number, now)
             self.departed(lease.call, now)
             return lease._replace(started=now)
-        why = "the run stopped, or paused, before it was sent"
-        unsent = CallEnded(*self.clock.now(), lease.call, lease.row.number, "unsent", why)
-        return await self.again(lease, lease.attempt, probe=await self.wait(unsent, 0.0))
+        probe = await self.wait(self._settle_unsent(lease), 0.0)
+        return await self.again(lease, lease.attempt, probe=probe, call=call)
 
     async def _write(self, events: Sequence[Event], finding: Finding) -> None:
         """Make events durable, then let output and watchers have them; those of the finding stand first."""
         if self._notes:
             events = [*events, *self.noted()]
+        if self.purse is not None:
+            self.purse.remember(self.journal)
         began = self.clock.monotonic()
         try:
             number = await self.journal.append(events)

@@ -31,6 +31,7 @@ from deepswarm.core.records import Outcome, Totals
 from deepswarm.core.retry import Chance, RetryPolicy
 from deepswarm.core.scheduler import How, Scheduler, Stop
 from deepswarm.core.spec import TaskSpec
+from deepswarm.core.tierkeys import has_caps
 from deepswarm.dialects import Dialect
 from deepswarm.engine.account import Account, Sharing, shares
 from deepswarm.engine.answers import Answers
@@ -53,6 +54,7 @@ from deepswarm.engine.opening import (
 )
 from deepswarm.engine.output import ResultFiles
 from deepswarm.engine.preflight import balance_of, warnings
+from deepswarm.engine.purse import purse_of
 from deepswarm.engine.seeds import SeedFile, lines_of
 from deepswarm.engine.shutdown import Interrupts
 from deepswarm.engine.timeline import Timeline
@@ -157,6 +159,10 @@ def run(
             output.catch_up(anew=True)
         seeds = SeedFile(lines_of(resolve(task, spec.seeds_file), folder.spool))
         stack.callback(seeds.close)
+        if has_caps(spec):
+            from deepswarm.engine.affording import check_budget
+
+            check_budget(task, kind, journal, seeds, around.utc())
         billing = Billing() if not journal.totals().calls else None
         dispatch = Dispatch(
             spec, kind, journal, seeds, output, dialect, provider, screen, around, wishes.calls, billing=billing
@@ -221,6 +227,7 @@ class Dispatch:
             progress.departed,
             self.screen.say,
             calls=before.calls,
+            purse=purse_of(self.spec, call_of(self.spec, self.kind.schema), self.kind.open, self.journal, clock),
         )
         if self.calls is not None:
             dispatcher.most_calls = before.calls + self.calls
@@ -258,6 +265,8 @@ class Dispatch:
     async def _serve(self, dispatcher: Dispatcher, caller: Caller, enrolment: Enrolment | None) -> None:
         """Say that the run begins, and let the workers work."""
         spec, clock = self.spec, dispatcher.clock
+        if dispatcher.purse is not None:
+            dispatcher.purse.remember(self.journal)
         opening = self._opening(clock, enrolment)
         await self.journal.append(opening)
         if self.billing is not None:
@@ -283,6 +292,7 @@ class Dispatch:
         self.journal.writers = 0
         timeline = dispatcher.timeline
         async with asyncio.TaskGroup() as lanes:
+            ending = None if dispatcher.purse is None else lanes.create_task(_until_its_time_is_up(dispatcher))
             beat = None if timeline is None else lanes.create_task(timeline.follow())
             numbers = Numbers()
 
@@ -292,6 +302,8 @@ class Dispatch:
                 lanes.create_task(_lane(number, numbers, job, dispatcher, caller))
 
             await dispatcher.gate.serve(start)
+            if ending is not None:
+                ending.cancel()
             if beat is not None and timeline is not None:
                 beat.cancel()
                 timeline.look()
@@ -324,6 +336,8 @@ class Dispatch:
                 await self.journal.append([])  # what came in before is written first: those calls have an end
                 await self.journal.append(self._lost(clock, "the user left while it was under way"))
             ended = RunEnded(*clock.now(), self.journal.sessions(), stopped.how.value, stopped.why)
+            if dispatcher.purse is not None:
+                dispatcher.purse.remember(self.journal)
             await self.journal.append([*dispatcher.noted(), ended])
             self.output.finish()
             self.journal.flush()
@@ -387,6 +401,15 @@ async def _lane(number: int, numbers: Numbers, job: Job, dispatcher: Dispatcher,
         dispatcher.journal.writers -= 1
         numbers.give_back(number)
         dispatcher.gate.left()
+
+
+async def _until_its_time_is_up(dispatcher: Dispatcher) -> None:
+    """Stop a run whose max_time is used up, also while nothing is asked."""
+    purse = dispatcher.purse
+    left_s = None if purse is None else purse.left_s
+    if purse is not None and left_s is not None:
+        await asyncio.sleep(left_s)
+        dispatcher.stop(How.PAUSED, purse.out_of_time)
 
 
 def _batches(scheduler: Scheduler, choice: Choice) -> None:

@@ -91,7 +91,7 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
             call = _told(call, conversation, result, step)
             tried = tried.after_rejection(call_s)
             probe = await dispatcher.wait(ended, 0.0)
-            current = await dispatcher.again(lease, tried.attempts + 1, probe=probe)
+            current = await dispatcher.again(lease, tried.attempts + 1, probe=probe, call=call)
             continue
         failing_since = min(failing_since, ended.at)
         tried = Tried(changes=possible(call)) if tried is None else tried
@@ -107,7 +107,7 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         probe = await dispatcher.wait(ended, _seconds(decision, result, dispatcher), often=often)
         if charged and health.outages == outages:  # a failure before an outage was part of it
             tried = tried.after(decision, result, call_s)
-        current = await dispatcher.again(lease, tried.attempts + 1, probe=probe)
+        current = await dispatcher.again(lease, tried.attempts + 1, probe=probe, call=call)
         if current is not None and result.limited is not None and isinstance(decision, Wait):
             tried = tried.waited(current.started - ended.at)
     return NOTHING

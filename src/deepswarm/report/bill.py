@@ -290,7 +290,7 @@ class Billing:
         if event.maybe_billed:
             self._doubt(event, asked)
             return
-        reported = _reported(event.body) if self._reports_cost else None
+        reported = reported_cost(event.body) if self._reports_cost else None
         metered = reported is not None or (usage.tokens_in is not None and usage.tokens_out is not None)
         if event.label != "ok" and usage.tokens_in is None and usage.tokens_out is None:
             self._free += 1
@@ -389,7 +389,7 @@ def _estimated(lines: tuple[Line, ...]) -> Estimate:
     return Estimate(calls, about)
 
 
-def _reported(body: bytes) -> Decimal | None:
+def reported_cost(body: bytes) -> Decimal | None:
     """What an answer says that was taken for it, in US dollars; None when it does not say."""
     if b'"cost"' not in body:
         return None

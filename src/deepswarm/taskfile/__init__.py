@@ -102,6 +102,14 @@ def _refusal(problems: Sequence[Problem], name: str) -> TaskFileError:
     return TaskFileError(listed)
 
 
+def refused(task: TaskFile, flaws: Sequence[Flaw]) -> TaskFileError:
+    """What is wrong with a task that was read, found out later: each flaw at its place in the file."""
+    name = printable(masked(str(task.path)))
+    reader = Reader(Sheet(task.text, name))
+    reader.section()
+    return _refusal([reader.problem(flaw) for flaw in flaws], name)
+
+
 def resolve(task: TaskFile, name: str) -> Path:
     """The path that a task file means by a name (`seeds_file`, `output_dir`).
 
