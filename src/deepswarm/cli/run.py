@@ -56,7 +56,7 @@ def command(
     quiet: bool,
 ) -> int:
     """Ask an API about every seed. The same command again resumes; nothing that has an answer is asked again."""
-    from deepswarm.cli.provider import real_provider, with_account
+    from deepswarm.cli.provider import real_provider, with_account, with_orchestrator
     from deepswarm.cli.screen import screen_for
     from deepswarm.engine.folder import RunFolder, simulated
     from deepswarm.engine.pipeline import Wishes, run
@@ -71,6 +71,8 @@ def command(
     if simulate:
         screen.say(NOTICE.format(folder=folder.path))
     provider = simulated_provider(task, law) if simulate else real_provider(task, proxy, ca_file)
+    if not simulate:
+        provider = with_orchestrator(provider, task, proxy, ca_file)
     if not simulate and not no_memory:
         provider = with_account(provider, task, screen.say)
     if not yes and not fresh:
@@ -122,7 +124,8 @@ def simulated_provider(task: TaskFile, law_name: str) -> Provider:
     if schema is not None:
         law = law.with_schema(schema)
     writer = None if task.spec.task_type in MADE_UP else kind.rehearse
-    return Provider(lambda: SimulatedTransport(SimulatedProvider(law, writer=writer)), simulated=True)
+    simulated = SimulatedProvider(law, writer=writer)
+    return Provider(lambda: SimulatedTransport(simulated), simulated=True)
 
 
 def surroundings(command: str, *, virtual: bool) -> Any:

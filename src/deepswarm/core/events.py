@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from deepswarm.core.records import NO_USAGE, Outcome, Usage
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +213,25 @@ class SeedEnded(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Consulted:
+    """A call that is made beside the workers' own is about to be written down.
+
+    Attributes:
+        call: Its number.
+        seed: Number of the seed on whose behalf it is made; 0 for the whole run.
+        tier: The tier that is asked.
+        purpose: What for, in one lower-case word: escalation, plan, judge, ….
+    """
+
+    utc: float
+    at: float
+    call: int
+    seed: int
+    tier: int
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommandTaken:
     """A command of another process, from the inbox, was carried out."""
 
@@ -234,5 +253,6 @@ Event: TypeAlias = (
     | CallStarted
     | CallEnded
     | SeedEnded
+    | Consulted
     | CommandTaken
 )

@@ -130,6 +130,35 @@ class TaskSpec(BaseModel):
         AUTO,
     )
     worker_params: dict[str, Json] = _key(ASK, "Further parameters of the request body, passed on as given.", {})
+    orchestrator_model: str | None = _key(
+        ASK,
+        "The dear model: it takes the answers that fail on their content. Without it there is one tier.",
+        None,
+        min_length=1,
+    )
+    orchestrator_api_base: str | None = _key(ASK, "Address of its API; default: the worker's.", None)
+    orchestrator_api_key_env: str | None = _key(
+        OUTPUT, "Name of the environment variable that holds its key; default: the worker's at the same address.", None
+    )
+    orchestrator_dialect: Literal["auto", "openai_chat", "deepseek", "openrouter", "vllm", "anthropic"] = _key(
+        ASK, "How its API wants to be spoken to: auto tells by its address.", AUTO
+    )
+    orchestrator_max_tokens: Annotated[int, Field(ge=1)] | None = _key(
+        ASK, "Most tokens of one answer of it; default: as the worker.", None
+    )
+    orchestrator_thinking: Literal["off", "low", "high", "max", "default"] = _key(
+        ASK, "How much it thinks before it answers.", "default"
+    )
+    orchestrator_params: dict[str, Json] = _key(ASK, "Further parameters of its request body.", {})
+    escalate: bool = _key(
+        ASK, "Whether an answer that is rejected for good, or is no use, is asked of the orchestrator.", default=True
+    )
+    escalate_max_share: Annotated[float, Field(ge=0, le=1)] = _key(
+        PACE, "Largest share of the seeds that may go to the orchestrator; beyond it they end as rejected.", 0.25
+    )
+    escalate_max_cost: Dollars | None = _key(
+        PACE, "US dollars that these may cost at most; beyond it seeds end as rejected.", None
+    )
     multi_turn: Literal[False] = _key(ASK, "Whether a worker loops through conversation turns.", default=False)
     max_turns: Literal[1] = _key(ASK, "Most turns of a conversation.", 1)
     seeds_file: str = _key(
@@ -209,6 +238,9 @@ class TaskSpec(BaseModel):
         PACE, "Seconds of the run, all its sessions together, after which it starts no call.", None
     )
     worker_budget: BudgetSection | None = _key(PACE, "The same caps for the worker tier alone.", None)
+    orchestrator_budget: BudgetSection | None = _key(
+        PACE, "The same caps for the orchestrator; when they are used up the run goes on without it.", None
+    )
     prices: dict[str, PricesSection] = _key(
         OUTPUT, "What models cost, by name: input, cached and output in US dollars per million tokens.", {}
     )
@@ -237,15 +269,9 @@ class NotBuilt(NamedTuple):
     asks: Callable[[object], bool] = lambda _: True
 
 
-_ORCHESTRATOR: Final = NotBuilt(
-    "planning, monitoring and escalation by an orchestrator are not built yet", "leave the key out"
-)
 _TURNS: Final = "conversations of several turns are not built yet"
 
 NOT_BUILT: Final[Mapping[str, NotBuilt]] = {
-    "orchestrator_model": _ORCHESTRATOR,
-    "orchestrator_api_base": _ORCHESTRATOR,
-    "orchestrator_api_key_env": _ORCHESTRATOR,
     "multi_turn": NotBuilt(_TURNS, "write multi_turn: false, or leave the key out", lambda value: value is True),
     "max_turns": NotBuilt(
         _TURNS,

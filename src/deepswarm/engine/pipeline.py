@@ -28,17 +28,19 @@ from deepswarm.core.pace import Memory
 from deepswarm.core.pace.choice import Choice
 from deepswarm.core.pace.costs import Costs
 from deepswarm.core.records import Outcome, Totals
-from deepswarm.core.retry import Chance, RetryPolicy
+from deepswarm.core.retry import Chance
 from deepswarm.core.scheduler import How, Scheduler, Stop
 from deepswarm.core.spec import TaskSpec
-from deepswarm.core.tierkeys import has_caps
+from deepswarm.core.tierkeys import has_caps, orchestrator_of
+from deepswarm.core.tiers import ORCHESTRATOR, WORKER
 from deepswarm.dialects import Dialect
 from deepswarm.engine.account import Account, Sharing, shares
-from deepswarm.engine.answers import Answers
+from deepswarm.engine.answers import Answers, other_dialect
 from deepswarm.engine.billing import bill_run
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.clock import Clock
 from deepswarm.engine.closing import check_filters, export_run, filter_run, filters_of
+from deepswarm.engine.consulting import Consulting, Road
 from deepswarm.engine.dispatcher import Dispatcher, SeedReader
 from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.opening import (
@@ -57,6 +59,7 @@ from deepswarm.engine.preflight import balance_of, warnings
 from deepswarm.engine.purse import purse_of
 from deepswarm.engine.seeds import SeedFile, lines_of
 from deepswarm.engine.shutdown import Interrupts
+from deepswarm.engine.tiers import Orchestrator, orchestrator_beside, policy_of
 from deepswarm.engine.timeline import Timeline
 from deepswarm.engine.worker import Job, work
 from deepswarm.journals import Enrolment, Journal
@@ -88,11 +91,15 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Who answers. `connect` makes the transport inside the running loop; `account` is None where none is shared."""
+    """Who answers. `connect` makes the transport inside the running loop; `account` is None where none is shared.
+
+    `orchestrator` answers for that tier; None when it is this one, too.
+    """
 
     connect: Callable[[], Transport]
     simulated: bool
     account: Account | None = None
+    orchestrator: Provider | None = None
 
 
 class Screen(Protocol):
@@ -150,7 +157,7 @@ def run(
         )
         enrolment = read_seeds(journal, task, folder, kind.names, wishes.total, accepted, screen.say)
         dialect = dialect_of(spec)
-        output = ResultFiles(folder.path, journal, Answers(dialect, kind), spec.checkpoint_every)
+        output = ResultFiles(folder.path, journal, Answers(dialect, kind, other_dialect(spec)), spec.checkpoint_every)
         stack.callback(output.close)
         if wishes.retry_failed:
             reopened = journal.reopen(frozenset({Outcome.FAILED, Outcome.REJECTED}), None, (around.utc(), 0.0))
@@ -243,12 +250,19 @@ class Dispatch:
         )
         patience = Patience(wanted_of(self.spec), self.spec.seed_timeout)
         caller = Caller(self.dialect, transport, self.dialect.address(self.spec.worker_api_base), patience, clock)
+        asked = call_of(self.spec, self.kind.schema)
+        own = Road(asked, caller, dispatcher.gate, dispatcher.health, dispatcher.scheduler, dispatcher.costs)
+        above = self._orchestrator(own, seed, clock)
+        roads = {WORKER: own} if above is None else {WORKER: own, ORCHESTRATOR: above.road}
+        consulting = Consulting(dispatcher, roads, policy_of(self.spec), self.around.chance)
+        dispatcher.consulting = consulting
         longest_s = patience.of(stream=call.stream).total_s
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(self.journal.keep())
             follower = group.create_task(self.screen.follow(progress, clock.monotonic))
             serving = group.create_task(self._serve(dispatcher, caller, enrolment))
             sharer = None if sharing is None else group.create_task(sharing.follow())
+            beside = None if above is None else group.create_task(above.follow())
             with Interrupts(dispatcher, serving, self.screen.say, longest_s):
                 await asyncio.wait({serving})
             stopped = dispatcher.scheduler.stopped or Stop(How.FINISHED, "")
@@ -259,8 +273,27 @@ class Dispatch:
             if sharer is not None and sharing is not None:
                 sharer.cancel()
                 sharing.end()
+            if beside is not None and above is not None:
+                beside.cancel()
+                above.end()
+        await consulting.close()
         await transport.close()
         return self._summary(progress, stopped, clock)
+
+    def _orchestrator(self, own: Road, seed: int, clock: Clock) -> Orchestrator | None:
+        """The orchestrator's tier beside the workers' own road; None without one."""
+        spec = orchestrator_of(self.spec)
+        if spec is None:
+            return None
+        provider, most, wish = self.provider.orchestrator or self.provider, self.around.connections, wish_of(spec)
+
+        def choose(start: Memory | None, streamed: bool) -> calibrate.Chosen:  # noqa: FBT001 - what it is is said there
+            return calibrate.chosen(wish, 0, most, streamed=streamed, start=start, seed=seed)
+
+        account, schema = provider.account if provider is self.provider.orchestrator else None, self.kind.schema
+        return orchestrator_beside(
+            self.spec, spec, own, schema, provider.connect, account, choose, clock, self.screen.say
+        )
 
     async def _serve(self, dispatcher: Dispatcher, caller: Caller, enrolment: Enrolment | None) -> None:
         """Say that the run begins, and let the workers work."""
@@ -282,7 +315,7 @@ class Dispatch:
         job = Job(
             self.kind,
             call_of(spec, self.kind.schema),
-            RetryPolicy(spec.call_retries, spec.worker_retries, seed_s=spec.seed_timeout),
+            policy_of(spec),
             Lessons(),
             fingerprint_of(spec),
             self.provider.simulated,

@@ -195,12 +195,14 @@ def purse_of(
     """
     if not has_caps(spec):
         return None
-    caps = [caps_of(spec), caps_of(spec.worker_budget)]
+    caps = [caps_of(spec), caps_of(spec.worker_budget), caps_of(spec.orchestrator_budget)]
     names = ["the run", *(f"the {name} tier" for name in NAMES)]
     empty = [Budget(named, name) for named, name in zip(caps, names, strict=False)]
     task = as_dict(spec)
     budgets, spent_s = _opened(empty, journal, task)
-    return Purse(budgets, [book_of(task, spec.worker_api_base)], first, call, clock, journal.sessions() + 1, spent_s)
+    address = spec.orchestrator_api_base or spec.worker_api_base
+    books = [book_of(task, spec.worker_api_base), book_of({**task, "worker_api_base": address}, address)]
+    return Purse(budgets, books, first, call, clock, journal.sessions() + 1, spent_s)
 
 
 def _opened(empty: Sequence[Budget], journal: Journal, task: Mapping[str, Any]) -> tuple[list[Budget], float]:

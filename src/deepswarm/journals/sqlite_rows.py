@@ -19,6 +19,7 @@ from deepswarm.core.events import (
     CallEnded,
     CallStarted,
     CommandTaken,
+    Consulted,
     Event,
     PaceChanged,
     PaceChosen,
@@ -48,6 +49,7 @@ _RARE: Final[dict[str, type[Any]]] = {
         SeedsChanged,
         SeedReopened,
         CommandTaken,
+        Consulted,
     )
 }
 
