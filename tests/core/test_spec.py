@@ -31,6 +31,21 @@ EVERYTHING = SMALLEST | {
     "max_calls": 5_000,
     "max_time": 7200.0,
     "worker_budget": {"max_cost": 4.0, "max_tokens_total": 900_000, "max_calls": 4_000, "max_time": 3600.0},
+    "orchestrator_model": "deepseek-v4-pro",
+    "orchestrator_api_base": "https://api.openai.com/v1",
+    "orchestrator_api_key_env": "OTHER_KEY",
+    "orchestrator_dialect": "openai_chat",
+    "orchestrator_max_tokens": 2048,
+    "orchestrator_thinking": "high",
+    "orchestrator_params": {"temperature": 0.1},
+    "orchestrator_budget": {"max_cost": 1.0},
+    "escalate": False,
+    "escalate_max_share": 0.1,
+    "escalate_max_cost": 0.5,
+    "plan": "apply",
+    "monitor": "off",
+    "advice": {"max_calls": 10, "max_cost": 0.5},
+    "judge": {"rubric": "It is polite.", "share": 0.5, "least": 4},
     "prices": {"deepseek-v4-flash": {"input": 0.15, "cached": 0.003, "output": 0.6}},
     "multi_turn": False,
     "max_turns": 1,
@@ -117,12 +132,12 @@ def test_every_key_says_what_it_changes():
 # --- what is not built -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", ["orchestrator_model", "orchestrator_api_base", "orchestrator_api_key_env"])
-@pytest.mark.parametrize("value", ["deepseek-v4-pro", None, ""])
-def test_an_orchestrator_is_refused_and_never_ignored(key, value):
-    flaw = only(**{key: value})
-    assert flaw.what == f"'{key}': planning, monitoring and escalation by an orchestrator are not built yet"
-    assert flaw.hint == "leave the key out"
+@pytest.mark.parametrize(
+    "key", ["orchestrator_api_base", "orchestrator_api_key_env", "orchestrator_dialect", "orchestrator_max_tokens"]
+)
+def test_keys_of_an_orchestrator_that_is_not_there_are_refused_and_never_ignored(key):
+    flaw = only(**{key: EVERYTHING[key]})
+    assert flaw.what == f"'{key}' needs an 'orchestrator_model'"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +243,7 @@ def test_an_unknown_key_gets_the_nearest_known_one(key, hint):
 
 
 def test_a_key_near_to_one_that_is_not_built_is_told_so():
-    assert only(orchestrater_model="x").hint.startswith("did you mean 'orchestrator_model'? planning, monitoring")
+    assert only(worker_skript="x").hint.startswith("did you mean 'worker_script'? worker code of your own")
 
 
 def test_missing_keys_are_named_with_an_example():
@@ -515,6 +530,8 @@ def test_the_fingerprint_holds_what_is_asked_and_nothing_else():
         "thinking": "off",
         "worker_params": EVERYTHING["worker_params"],
         "verify": EVERYTHING["verify"],
+        **{key: EVERYTHING[key] for key in EVERYTHING if key.startswith("orchestrator_") and part_of(key) == ASK},
+        "escalate": False,
     }
 
 
@@ -533,7 +550,10 @@ def test_two_spellings_of_one_address_have_one_fingerprint():
 @pytest.mark.parametrize("key", [key for key in TaskSpec.model_fields if part_of(key) != ASK])
 def test_pace_output_and_the_like_do_not_change_the_fingerprint(key):
     with_it = {"pace": "page-formula"} if key == "rate_limit" else {}
-    assert fingerprinted(sound(**{key: EVERYTHING[key], **with_it})) == SMALLEST
+    if key in {"plan", "monitor", "advice", "judge"} or key.startswith("orchestrator_"):
+        with_it = {"orchestrator_model": "big"}
+    found = fingerprinted(sound(**{key: EVERYTHING[key], **with_it}))
+    assert found == fingerprinted(sound(**{name: value for name, value in with_it.items() if name != "pace"}))
 
 
 @pytest.mark.parametrize(
@@ -611,7 +631,7 @@ def test_the_schema_accepts_what_check_accepts(values):
 
 @pytest.mark.parametrize(
     "values",
-    [{"colour": 1}, {"orchestrator_model": "x"}, {"worker_script": "x"}, {"multi_turn": True}, {"max_turns": 2},
+    [{"colour": 1}, {"orchestrator_model": ""}, {"worker_script": "x"}, {"multi_turn": True}, {"max_turns": 2},
      {"task_type": "translation"}, {"workers": 0}, {"workers": True}, {"stagger": -1}, {"seeds": {"values": {}}},
      {"seeds": {"values": {"a": [1]}, "x": 1}}, {"seeds": {"values": {"a": "1-3"}}}, {"worker_model": ""}],
 )  # fmt: skip

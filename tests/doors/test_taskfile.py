@@ -115,7 +115,6 @@ def only(content, *overrides):
 
 def test_of_the_pages_own_task_file_exactly_the_keys_that_are_not_built_are_refused():
     assert [(p.line, p.column, p.what) for p in problems(PAGE)] == [
-        (7, 1, "'orchestrator_model': planning, monitoring and escalation by an orchestrator are not built yet"),
         (13, 13, "'multi_turn: true': conversations of several turns are not built yet"),
         (14, 12, "'max_turns: 20': conversations of several turns are not built yet"),
         (28, 1, "'worker_script': worker code of your own is not built yet"),
@@ -123,7 +122,7 @@ def test_of_the_pages_own_task_file_exactly_the_keys_that_are_not_built_are_refu
 
 
 def test_the_pages_task_file_without_these_keys_is_sound():
-    spec = task(re.sub(r"(?m)^(orchestrator_model|multi_turn|max_turns|worker_script):.*\n", "", PAGE))
+    spec = task(re.sub(r"(?m)^(multi_turn|max_turns|worker_script):.*\n", "", PAGE))
     assert spec.prompt_template == "You are an AI assistant. {{seed}}\n"
     assert spec.worker_max_tokens == 4096
     assert spec.checkpoint_every == 10

@@ -87,6 +87,15 @@ def test_just_so_many_seeds_are_made_spread_over_the_topics_and_all_different(tm
     assert made.spent > 0
 
 
+def test_the_orchestrators_model_makes_them_when_there_is_one(tmp_path):
+    task = TASK + "orchestrator_model: deepseek-v4-pro\norchestrator_budget: {max_calls: 3}\n"
+    provider, make = making(tmp_path, Model(), task=task)
+    made = make.write(replace=False)
+    assert made.model == "deepseek-v4-pro"
+    assert made.exit_code == 75
+    assert provider.counts().served <= 4
+
+
 def test_the_same_command_again_asks_nothing_and_changes_nothing(tmp_path):
     provider, make = making(tmp_path, Model())
     make.write(replace=False)

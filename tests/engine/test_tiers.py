@@ -11,7 +11,7 @@ from deepswarm.simulator.law import Latency, Law
 from deepswarm.testing.builders import rehearse
 
 LAW = Law(latency=Latency(median_s=1.0))
-BOTH = {"orchestrator_model": "frontier", "workers": 4, "worker_max_tokens": 100}
+BOTH = {"orchestrator_model": "frontier", "workers": 4, "worker_max_tokens": 100, "plan": "off", "monitor": "off"}
 
 
 def seeds(count):

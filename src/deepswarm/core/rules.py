@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from deepswarm.core.address import address_flaws
+from deepswarm.core.advicekeys import advice_flaws
 from deepswarm.core.flaws import Flaw, Where, named_at, nearest, secret_flaw
 from deepswarm.core.price_rules import price_flaws
 from deepswarm.core.prompt import TemplateProblem, compile_template
@@ -46,6 +47,7 @@ def rule_flaws(values: Mapping[str, object]) -> Iterator[Flaw]:
         hint = "write pace: page-formula with it, or rpm for a hard ceiling"
         yield Flaw(("rate_limit",), "'rate_limit' is for 'pace: page-formula' alone", hint)
     yield from type_rule_flaws(values)
+    yield from advice_flaws(values)
     yield from price_flaws(values)
     params, seeds = values.get("worker_params"), values.get("seeds")
     for key, given in (("worker_params", params), ("orchestrator_params", values.get("orchestrator_params"))):

@@ -27,6 +27,7 @@ from deepswarm.core.money import total
 from deepswarm.core.records import Json
 from deepswarm.core.scheduler import How
 from deepswarm.core.spec import SeedsSection, TaskSpec
+from deepswarm.core.tierkeys import orchestrator_of
 from deepswarm.engine.billing import bill_of_folder
 from deepswarm.engine.filtering import has_run
 from deepswarm.engine.folder import RunFolder
@@ -41,6 +42,8 @@ from deepswarm.taskfile import TaskFile
 
 MAKING: Final = ".making"
 _ROLE: Final = "You write the inputs of a batch job, called seeds, exactly as they are described."
+ROOM: Final = 16_384
+"""Most tokens of one reply, where a budget needs a limit and the task names none."""
 _TEMPERATURE: Final = 1.0
 """Varied seeds are wanted; 1 is what every provider takes and most have as their own default."""
 
@@ -212,11 +215,20 @@ class Making:
 
 
 def maker_of(spec: TaskSpec) -> dict[str, Any]:
-    """The keys of a task that asks the model which makes seeds."""
-    values = spec.model_dump(mode="json", exclude_defaults=True)
+    """The keys of a task that asks the model which makes seeds: the orchestrator's, or the only one that there is.
+
+    The budget of the orchestrator's tier bounds each of the runs below.
+    """
+    maker = orchestrator_of(spec) or spec
+    values = maker.model_dump(mode="json", exclude_defaults=True)
     kept = ("api_key_env", "worker_api_base", "worker_dialect", "worker_model", "prices", "rpm", "tpm", "courtesy")
-    found = {key: values[key] for key in kept if key in values}
-    return {**found, "worker_params": {"temperature": _TEMPERATURE}, "workers": spec.workers, "pace": spec.pace}
+    caps = {} if spec.orchestrator_budget is None else spec.orchestrator_budget.model_dump(exclude_none=True)
+    found = {key: values[key] for key in kept if key in values} | caps
+    if caps and values.get("worker_max_tokens") is None:
+        found["worker_max_tokens"] = ROOM  # a budget can only be held to where there is a limit
+    if (maker.workers, maker.pace) != ("auto", "auto"):
+        found |= {"workers": maker.workers, "pace": maker.pace}
+    return {**found, "worker_params": {"temperature": _TEMPERATURE}}
 
 
 def _answers(path: Path) -> dict[str, str]:

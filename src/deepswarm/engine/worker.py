@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deepswarm.core.asking import Change, changed, difference, possible
 from deepswarm.core.errors import CallError, DiskFull, Disposition
@@ -20,6 +20,10 @@ from deepswarm.core.turns import Answer, Conversation, Reject, asked_again
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.dispatcher import NOTHING, Dispatcher, Finding, Lease
 from deepswarm.tasks import TaskType
+
+if TYPE_CHECKING:
+    from deepswarm.engine.counsel import Counsel
+    from deepswarm.engine.judging import Judge
 
 RECENTLY_S: Final = 60.0
 """An endpoint that served somebody so many seconds before a seed began to fail counts as one that serves."""
@@ -42,6 +46,8 @@ class Job:
     simulated: bool
     chance: Callable[[], float]
     say: Callable[[str], None]
+    counsel: Counsel | None = None
+    judge: Judge | None = None
 
 
 async def work(number: int, job: Job, dispatcher: Dispatcher, caller: Caller, most: int | None = None) -> None:
@@ -70,6 +76,8 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         dispatcher.unsent(lease)
         return _ended(lease, job, dispatcher, None, problem.label, str(problem))
     call = job.lessons.first(job.call, conversation.messages)
+    if job.counsel is not None:
+        call = job.counsel.over(call)
     health = dispatcher.health
     tried: Tried | None = None
     failing_since = math.inf
@@ -82,13 +90,16 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         dispatcher.heard(lease, called)
         if isinstance(result, Reply):
             step = job.task.step(conversation, result)
+            if isinstance(step, Answer) and job.judge is not None:
+                step = await job.judge.rejects(lease, ended, conversation.messages, step.text) or step
             if isinstance(step, Answer):
                 return _answered(lease, job, dispatcher, ended, result, step, call)
             tried = Tried(changes=possible(call)) if tried is None else tried
             ended = ended._replace(label=step.label, detail=step.reason)
             if isinstance(decide_rejected(tried, job.policy, call_s=call_s), GiveUp):
                 return _ended(lease, job, dispatcher, ended, step.label, step.reason, Outcome.REJECTED)
-            call = _told(call, conversation, result, step)
+            told = step if job.counsel is None else job.counsel.hinted(step)
+            call = _told(call, conversation, result, told)
             tried = tried.after_rejection(call_s)
             probe = await dispatcher.wait(ended, 0.0)
             current = await dispatcher.again(lease, tried.attempts + 1, probe=probe, call=call)
@@ -153,6 +164,8 @@ def _answered(
     """A seed that has its answer; how it was asked otherwise than the others stands as its reason."""
     kept = reply if answer.text is reply.text else reply._replace(text=answer.text)
     otherwise = difference(job.call, call)
+    if job.counsel is not None:
+        otherwise |= job.counsel.added(call)
     reason = dumps(otherwise).decode() if otherwise else ""
     return _finding(lease, job, dispatcher, ended, kept, Outcome.DONE, "ok", reason)
 

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from deepswarm.core.events import (
+    Advised,
     CallEnded,
     CallStarted,
     CommandTaken,
@@ -44,6 +45,7 @@ _RARE: Final[dict[str, type[Any]]] = {
         RunEnded,
         RunPaused,
         RunResumed,
+        Advised,
         PaceChosen,
         PaceChanged,
         SeedsChanged,

@@ -6,6 +6,7 @@
     quoting.py     how text of strangers is shown: as data that cannot give orders
     advice.py      the closed schemas of all answers, and reading them
     changes.py     what an answer may change, within which bounds, and how a call is asked with it
+    probing.py     before the run: whether both tiers understand how the task speaks
     planning.py    before the run: task, seeds and pilot replies in, a difference to the task out
     clusters.py    failures that are alike, found by code
     monitoring.py  during the run: one cluster in, one action out

@@ -135,6 +135,15 @@ class Clusters:
         cluster.count += 1
         cluster.examples.append(failure._replace(reply=cut(failure.reply, REPLY_CHARACTERS)))
 
+    def forget(self, cluster: Cluster, count: int) -> None:
+        """So many failures of a cluster are taken back: their seeds are asked again."""
+        self.ended -= count
+        self.failed -= count
+        self.classes[cluster.key[0]] -= count
+        cluster.count = max(0, cluster.count - count)
+        cluster.asked_at = cluster.count
+        cluster.examples.clear()
+
     def due(self) -> Cluster | None:
         """The largest cluster that is worth a question now; None when none is."""
         return next((cluster for cluster in self if cluster.due(self.ended)), None)

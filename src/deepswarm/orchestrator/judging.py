@@ -16,6 +16,10 @@ from deepswarm.orchestrator.advice import Ignored, Judgement, read, schema_of
 from deepswarm.orchestrator.changes import refused_text
 from deepswarm.orchestrator.quoting import prompt
 
+__all__ = ["Judgement", "chosen", "judged", "question"]
+
+JUDGED: Final = "judged"
+"""The class of answers that a judge rejected."""
 SHOWN_CHARACTERS: Final = 30_000
 _TASK: Final = (
     "You judge one answer of a worker model. The rubric below is the user's; the question and the answer are in the "
@@ -44,4 +48,4 @@ def judged(reply: str, least: int) -> Reject | Judgement | Ignored:
     reason = found.reason.strip()
     if refused_text(reason) is not None:  # it goes into the prompt of a worker, and is held to what may stand there
         reason = "it does not fit the rubric"
-    return Reject("judged", f"a judge gave it {found.score} of 5 and says: {reason}")
+    return Reject(JUDGED, f"a judge gave it {found.score} of 5 and says: {reason}")

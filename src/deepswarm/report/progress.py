@@ -9,7 +9,16 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from deepswarm.core.events import CallEnded, CallStarted, Event, PaceChanged, RunPaused, RunResumed, SeedEnded
+from deepswarm.core.events import (
+    CallEnded,
+    CallStarted,
+    Event,
+    PaceChanged,
+    RunPaused,
+    RunResumed,
+    SeedEnded,
+    SeedReopened,
+)
 from deepswarm.core.records import Outcome, Totals
 
 WINDOW_S = 60.0
@@ -62,6 +71,8 @@ class Progress:
                 self._call_ended(event)
             elif isinstance(event, SeedEnded):
                 self._seed_ended(event)
+            elif isinstance(event, SeedReopened):
+                self._seed_reopened(event)
             elif isinstance(event, RunPaused):
                 self.paused = event
             elif isinstance(event, RunResumed):
@@ -111,6 +122,19 @@ class Progress:
         else:
             self.failed += 1
         self.failures[event.label] += 1
+
+    def _seed_reopened(self, event: SeedReopened) -> None:
+        """Take an end back; it was one of this session, since those of earlier ones are taken back before it begins."""
+        if event.was is Outcome.DONE:
+            self.done -= 1
+            return
+        if event.was is Outcome.REJECTED:
+            self.rejected -= 1
+        else:
+            self.failed -= 1
+        if event.label:
+            self.failures[event.label] -= 1
+            self.failures += Counter()  # takes out what has come down to nothing
 
     @property
     def ended(self) -> int:

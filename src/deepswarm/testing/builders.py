@@ -102,6 +102,7 @@ def rehearse(
     provider: SimulatedProvider | None = None,
     chance_seed: int = 1,
     account: Account | None = None,
+    orchestrator: SimulatedProvider | None = None,
     **keys: Any,
 ) -> Rehearsal:
     """Run a task over seeds in virtual time.
@@ -114,6 +115,7 @@ def rehearse(
         provider: To go on with an earlier provider and its ledger; then `law` becomes its law.
         chance_seed: For back-off and jitter.
         account: What is remembered, and shared with other runs.
+        orchestrator: Answers for that tier; None when the same provider does.
         **keys: Of the task file.
     """
     spec = TaskSpec.model_validate({"prompt_template": "{{prompt}}", "worker_model": "mock", "stagger": 0.0, **keys})
@@ -124,6 +126,7 @@ def rehearse(
     writer = None if spec.task_type in MADE_UP else kind.rehearse
     provider = SimulatedProvider(law, writer=writer) if provider is None else provider
     provider.law = law
+    above = orchestrator
     screen, seed_list = SilentScreen(), SeedList(seeds)
     enrolment = journal.enrol(seed_list.incoming(), None)
     output = ResultFiles(folder, _as_journal(journal), Answers(openai_chat, kind), spec.checkpoint_every)
@@ -134,7 +137,12 @@ def rehearse(
         seed_list,
         output,
         openai_chat,
-        Provider(lambda: SimulatedTransport(provider), simulated=True, account=account),
+        Provider(
+            lambda: SimulatedTransport(provider),
+            simulated=True,
+            account=account,
+            orchestrator=None if above is None else Provider(lambda: SimulatedTransport(above), simulated=True),
+        ),
         screen,
         Surroundings(
             lambda: virtual_clock(START_UTC),
