@@ -13,8 +13,11 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -333,6 +336,33 @@ def test_virtual_time_is_refused_for_a_real_run():
     refused(run("--virtual-time"), "--virtual-time is for rehearsals: add --simulate")
 
 
+class AnotherDay(BaseHTTPRequestHandler):
+    """A provider whose clock is a day behind."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        choice = {"message": {"content": "because"}, "finish_reason": "stop"}
+        body = json.dumps({"model": "mock", "choices": [choice], "usage": {}}).encode()
+        self.send_response_only(200)
+        self.send_header("Date", formatdate(time.time() - 86_400, usegmt=True))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_clock_that_is_not_the_providers_is_told_once():
+    write_seeds("a", "b", "c")
+    with ThreadingHTTPServer(("127.0.0.1", 0), AnotherDay) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        write_task(f"http://127.0.0.1:{server.server_port}")
+        said = run().stderr
+        server.shutdown()
+    assert len(re.findall(r"warning: this machine's clock is 86,\d\d\d s ahead", said)) == 1, said
+
+
 @contextmanager
 def small_disk(path: Path, size: str):
     """A disk of its own. Gives a function that makes it larger."""
@@ -370,6 +400,7 @@ def test_a_full_disk_pauses_the_run_and_with_more_space_the_same_command_ends_it
             paused = run(*command)
             said = ended(paused, 75)
             assert said.startswith("paused: ")
+            assert "bad: 0.0 GB free at" in paused.stderr, "nobody was told before the first call"
             assert "the disk is full or cannot be written" in said or "the output cannot be written" in said
             assert "free some space" in said
             assert "to go on: deepswarm run task.yaml" in said

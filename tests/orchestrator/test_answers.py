@@ -366,5 +366,12 @@ def test_an_orchestrator_that_obeys_an_injection_changes_nothing_outside_schema_
         assert json.loads(quoted(quoting, 10**6)) == quoting
 
 
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_an_injection_in_a_plan_reaches_no_terminal_as_more_than_a_line(text):
+    reply = json.dumps({"risks": [text[:300]], "thresholds": [{"name": text[:80], "value": 1}]})
+    plan = planning.plan_of(reply, task(), CALL)
+    assert all(line.isprintable() for line in planning.plan_text(plan, "big", applied=False))
+
+
 def test_lone_surrogates_are_shown_as_escapes():
     assert quoted("a\ud800b", 10) == '"a\\ud800b"'

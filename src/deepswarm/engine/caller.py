@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,15 +36,20 @@ class Called(NamedTuple):
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Caller:
-    """Calls one endpoint. Retrying is not its business."""
+    """Calls one endpoint. Retrying is not its business.
+
+    Attributes:
+        greeted: Is given the first reply that is an answer; it cannot steer.
+    """
 
     dialect: Dialect
     transport: Transport
     url: str
     patience: Patience
     clock: Clock
+    greeted: Callable[[HttpReply], None] | None = None
 
     async def call(self, call: Call, number: int, seed: int, watch: Watch | None = None) -> Called:
         """Send one call and wait for its end; an error is a result, not an exception.
@@ -65,6 +71,9 @@ class Caller:
             error = _judged(raised)
             ended = self._failed(number, seed, error)
             return Called(ended, error, ended.at - left)
+        if self.greeted is not None:
+            greeted, self.greeted = self.greeted, None
+            greeted(raw)
         utc, at = self.clock.now()
         patience.saw(at - left, raw.first_s)
         ended = CallEnded(

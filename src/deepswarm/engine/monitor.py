@@ -28,6 +28,7 @@ from deepswarm.orchestrator import monitoring
 from deepswarm.orchestrator.advice import Ignored, RetryWithHint
 from deepswarm.orchestrator.changes import Changes, ClusterKey
 from deepswarm.orchestrator.clusters import Cluster, Clusters, Failure
+from deepswarm.orchestrator.quoting import plain
 from deepswarm.orchestrator.trial import Verdict, verdict, worse
 
 WATCHED: Final = 50
@@ -200,9 +201,9 @@ class Monitor:
 
     def _tell(self, told: monitoring.Tell, cluster: Cluster) -> None:
         self.counsel.write("monitor", "told", "stop" if told.stops else "", told.text, _about(cluster))
-        self.counsel.say(f"orchestrator, about {_named(cluster)}: {_plain(told.text)}")
+        self.counsel.say(f"orchestrator, about {_named(cluster)}: {plain(told.text)}")
         if told.stops:
-            self.counsel.dispatcher.stop(How.PAUSED, f"the orchestrator advises to stop: {_plain(told.text)}")
+            self.counsel.dispatcher.stop(How.PAUSED, f"the orchestrator advises to stop: {plain(told.text)}")
 
     async def _try(self, tried: monitoring.Try, cluster: Cluster) -> None:
         counsel = self.counsel
@@ -312,7 +313,7 @@ def _about(cluster: Cluster) -> dict[str, Json]:
 
 
 def _named(cluster: Cluster) -> str:
-    return f"{cluster.count:,} x {cluster.key[0]} ({_plain(cluster.key[2])})"
+    return f"{cluster.count:,} x {cluster.key[0]} ({plain(cluster.key[2])})"
 
 
 def _shown(data: Mapping[str, Json]) -> str:
@@ -320,9 +321,4 @@ def _shown(data: Mapping[str, Json]) -> str:
     if not isinstance(action, dict):
         return ""
     value = action.get("value", action.get("text", ""))
-    return _plain(f"{action['action']} {value}".strip())
-
-
-def _plain(text: str) -> str:
-    """A model's text on one line of a terminal: what does not print is left out."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)[:400]
+    return plain(f"{action['action']} {value}".strip())

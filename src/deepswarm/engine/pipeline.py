@@ -27,7 +27,7 @@ from deepswarm.core.lessons import Lessons
 from deepswarm.core.pace import Memory
 from deepswarm.core.pace.choice import Choice
 from deepswarm.core.pace.costs import Costs
-from deepswarm.core.records import Call, Outcome, Totals
+from deepswarm.core.records import Call, HttpReply, Outcome, Totals
 from deepswarm.core.retry import Chance
 from deepswarm.core.scheduler import How, Scheduler, Stop
 from deepswarm.core.spec import TaskSpec
@@ -55,7 +55,7 @@ from deepswarm.engine.opening import (
     wanted_of,
 )
 from deepswarm.engine.output import ResultFiles
-from deepswarm.engine.preflight import balance_of, warnings
+from deepswarm.engine.preflight import Verdict, balance_of, clock_of, disk_of, warnings
 from deepswarm.engine.purse import purse_of
 from deepswarm.engine.seeds import SeedFile, lines_of
 from deepswarm.engine.shutdown import Interrupts
@@ -161,6 +161,8 @@ def run(
             journal, spec, simulated=provider.simulated, accept_changes=wishes.accept_changes, folder=folder
         )
         enrolment = read_seeds(journal, task, folder, kind.names, wishes.total, accepted, screen.say)
+        if (disk := disk_of(folder.path)).verdict is not Verdict.OK:
+            screen.say(str(disk))
         dialect = dialect_of(spec)
         output = ResultFiles(folder.path, journal, Answers(dialect, kind, other_dialect(spec)), spec.checkpoint_every)
         stack.callback(output.close)
@@ -313,10 +315,12 @@ class Dispatch:
         if not left:
             return
         for check in warnings(spec, dialect_name_of(spec)):
-            self.screen.say(f"{check.verdict.value}: {check.what}; {check.hint}")
+            self.screen.say(str(check))
         balance = await balance_of(caller.dialect, caller.url, caller.transport)
         if balance is not None:
             self.screen.say(f"balance: {balance.amount:,.2f} {balance.currency}")
+        if not self.provider.simulated:
+            caller.greeted = partial(self._look_at_clock, clock)
         call, lessons = call_of(spec, self.kind.schema), Lessons()
         decoder = Answers(self.dialect, self.kind, other_dialect(spec))
         counsel, judge, monitor = await self._advice(call, lessons, dispatcher, decoder)
@@ -374,6 +378,11 @@ class Dispatch:
         counsel = await counsel_of(spec, self.kind, call, lessons, dispatcher, decoder, self.screen.say)
         judge = None if spec.judge is None else Judge(spec.judge, counsel)
         return counsel, judge, None if spec.monitor == "off" else Monitor(counsel, decoder, judge)
+
+    def _look_at_clock(self, clock: Clock, reply: HttpReply) -> None:
+        check = clock_of(reply, clock.utc())
+        if check.verdict is not Verdict.OK:
+            self.screen.say(str(check))
 
     def _opening(self, clock: Clock, enrolment: Enrolment | None) -> list[Event]:
         """What is known when the run begins; calls that a crash left open may have been billed."""

@@ -1,7 +1,8 @@
 """What can be found out before a run: what would stop it, and what would make it dear.
 
-`warnings` and `balance_of` are asked at the start of every run, whose own first call shows whether key and model are
-accepted. `examine` is `deepswarm doctor`: it makes one tiny call of its own.
+`warnings`, `disk_of` and `balance_of` are asked at the start of every run, whose own first call shows whether key and
+model are accepted, and the provider's time (`clock_of`). `examine` is `deepswarm doctor`: it makes one tiny call of its
+own.
 """
 
 from __future__ import annotations
@@ -53,6 +54,10 @@ class Check(NamedTuple):
     what: str
     hint: str = ""
 
+    def __str__(self) -> str:
+        """As a line for people."""
+        return f"{self.verdict.value}: {self.what}{f'; {self.hint}' if self.hint else ''}"
+
 
 def warnings(spec: TaskSpec, dialect_name: str) -> Iterator[Check]:
     """What the task alone shows to be risky."""
@@ -88,11 +93,11 @@ async def examine(
 ) -> list[Check]:
     """Everything that a run would stumble over, with one call of TINY_TOKENS tokens and one for the balance."""
     url = dialect.address(spec.worker_api_base)
-    checks = [_disk(folder), _files(spec, connections), *warnings(spec, dialect_name)]
+    checks = [disk_of(folder), _files(spec, connections), *warnings(spec, dialect_name)]
     reply, answer = await _tiny_call(spec, dialect, url, transport, clock)
     checks.append(answer)
     if reply is not None:
-        checks.append(_clock(reply, clock.utc()))
+        checks.append(clock_of(reply, clock.utc()))
     if answer.verdict is not Verdict.BAD:
         checks.append(_money(await balance_of(dialect, url, transport)))
     return checks
@@ -129,7 +134,8 @@ def _money(balance: Balance | None) -> Check:
     return Check("balance", Verdict.BAD, f"{what}: not enough for a call", "top up the account")
 
 
-def _disk(folder: Path) -> Check:
+def disk_of(folder: Path) -> Check:
+    """Whether the output folder can be written, and has room."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     what = f"{free / 1e9:,.1f} GB free at {folder}"
@@ -149,7 +155,7 @@ def _files(spec: TaskSpec, connections: int) -> Check:
     return Check("open files", Verdict.OK, what)
 
 
-def _clock(reply: HttpReply, utc: float) -> Check:
+def clock_of(reply: HttpReply, utc: float) -> Check:
     """This machine's clock against the server's; prices by the hour and waiting times depend on it."""
     try:
         theirs: datetime = parsedate_to_datetime(reply.headers.get("date", ""))

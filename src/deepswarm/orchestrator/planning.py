@@ -22,7 +22,7 @@ from deepswarm.orchestrator.changes import (
     refused_tokens,
     tidied,
 )
-from deepswarm.orchestrator.quoting import cut, prompt
+from deepswarm.orchestrator.quoting import cut, plain, prompt
 
 SAMPLE: Final = 5
 """Seeds that the orchestrator is shown."""
@@ -178,14 +178,14 @@ def plan_text(plan: Plan, model: str, *, applied: bool) -> list[str]:
     done = "applied" if applied else "proposed only; plan: apply in the task file applies it"
     lines = [f"plan by {model} ({done}):" if plan.rows else f"plan by {model}: nothing to change"]
     lines += [f"  {key}: {_shown(old)} -> {_shown(new)}" for key, old, new in plan.rows]
-    lines += [f"  refused: {why}" for why in plan.refused]
+    lines += [f"  refused: {plain(why)}" for why in plan.refused]
     return lines + [f"  risk: {_shown(risk)}" for risk in plan.risks]
 
 
 def _shown(value: Json) -> str:
     if value is None:
         return "as the provider has it"
-    return cut(" ".join(str(value).split()), 300).encode("utf-8", "replace").decode()
+    return plain(str(value), 300)
 
 
 def plan_json(plan: Plan) -> dict[str, Json]:

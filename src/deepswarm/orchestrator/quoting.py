@@ -36,6 +36,11 @@ def cut(text: str, most: int) -> str:
     return f"{text[:head]} … ({len(text) - head - tail:,} characters left out) … {text[len(text) - tail :]}"
 
 
+def plain(text: str, most: int = 400) -> str:
+    """A model's text for a line of a terminal: what does not print is left out, and what is too long."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in cut(text, most)).split())
+
+
 def quoted(text: str, most: int) -> str:
     """A text as a JSON string on one line, cut to about `most` characters."""
     return _safe(jsontext.dumps(cut(text, most)).decode())
