@@ -139,6 +139,30 @@ def test_what_breaks_the_others_is_refused(tmp_path):
     assert done.summary.totals.rejected == 50
 
 
+def test_what_was_adopted_is_taken_back_when_failures_come_more_often_than_before(tmp_path):
+    class Turns(World):
+        hinted = 0
+
+        def worker(self, said, *, hard):
+            if not any(HINT in message.content for message in said):
+                return super().worker(said, hard=hard)
+            self.hinted += 1
+            return '{"n": 1}' if self.hinted <= 35 else '{"n": 1'  # the trial takes 28 to 30 of them
+
+    seeds = [{"prompt": f"{'hard' if number % 3 == 0 else 'easy'} [[id:{number}]]"} for number in range(400)]
+    world = Turns(INSTRUCT)
+    done = played(tmp_path, world, seeds=seeds)
+    (back,) = advised(done, "taken_back")
+    assert json.loads(back.data)["changes_now"] == {}
+    assert len(advised(done, "adopted")) == 1
+    assert json.loads(done.journal.noted("advice"))["changes"] == {}
+    easy = [record for record in done.failed if "easy" in record["seed"]["prompt"]]
+    assert not easy, "what only the change had broken was asked again without it"
+    assert done.summary.totals.done + done.summary.totals.rejected == len(seeds)
+    assert done.summary.how is How.FINISHED
+    assert any("1 monitor taken_back" in line for line in done.screen.lines)
+
+
 def test_a_hint_is_told_to_seeds_that_fail_in_this_way_alone(tmp_path):
     world = World(json.dumps({"action": "retry_with_hint", "text": HINT}))
     done = played(tmp_path, world, worker_retries=1)

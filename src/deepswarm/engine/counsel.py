@@ -181,6 +181,11 @@ class Counsel:
         }
         self.journal.note(NOTE, json.dumps(known))
 
+    def line(self) -> str:
+        """What became of the orchestrator's answers in this session, for people; empty when there were none."""
+        told = ", ".join(f"{count:,} {what}" for what, count in sorted(self.counts.items()) if "judge" not in what)
+        return f"orchestrator: {told}" if told else ""
+
     def ignored(self, subject: str, ignored: Ignored) -> None:
         """Count an answer that changes nothing."""
         self.write(subject, "ignored", ignored.label, ignored.reason)

@@ -61,7 +61,7 @@ class _Watched:
     before: Changes
     share: float
     ended: int = 0
-    failed: int = 0
+    failed: list[SeedEnded] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -104,7 +104,8 @@ class Monitor:
         failed = event.outcome is not Outcome.DONE and event.label not in self._others
         if self._watched is not None:
             self._watched.ended += 1
-            self._watched.failed += failed
+            if failed:
+                self._watched.failed.append(event._replace(payload=b"", reason=""))
             if self._watched.ended >= WATCHED:
                 self._wake()
         if event.outcome is Outcome.DONE:
@@ -178,7 +179,7 @@ class Monitor:
         watched = self._watched
         if watched is not None and watched.ended >= WATCHED:
             self._watched = None
-            if worse(watched.failed, watched.ended, watched.share):
+            if worse(len(watched.failed), watched.ended, watched.share):
                 self._take_back(watched)
         return self.clusters.due()
 
@@ -235,9 +236,13 @@ class Monitor:
     def _take_back(self, watched: _Watched) -> None:
         counsel = self.counsel
         counsel.changes = watched.before
-        why = f"{watched.failed} of {watched.ended} seeds failed since; before it {watched.share:.0%} did"
+        why = f"{len(watched.failed)} of {watched.ended} seeds failed since; before it {watched.share:.0%} did"
         counsel.write("monitor", "taken_back", "", why)
         counsel.say(f"taken back what was adopted last: {why}")
+        again = {end.seed for end in watched.failed}
+        for key, ends in self._failed.items():
+            self._failed[key] = [end for end in ends if end.seed not in again]
+        self._late = [*(end for end in self._late if end.seed not in again), *watched.failed]
 
     async def _ask_again(self, ends: Sequence[SeedEnded]) -> None:
         """Let seeds that failed in some way be asked with what was adopted against it."""

@@ -355,7 +355,7 @@ class Dispatch:
             await dispatcher.gate.serve(start)
             if monitor is not None:
                 monitor.end()
-            if judge is not None and (told := judge.line()):
+            for told in (line for part in (counsel, judge) if part is not None and (line := part.line())):
                 self.screen.say(told)
             if ending is not None:
                 ending.cancel()
