@@ -80,6 +80,7 @@ class Monitor:
     judge: Judge | None = None
     clusters: Clusters = field(default_factory=Clusters)
     _failed: dict[ClusterKey, list[SeedEnded]] = field(default_factory=dict)
+    _standing: dict[int, SeedEnded] = field(default_factory=dict)
     _adopted: dict[ClusterKey, int] = field(default_factory=dict)
     _late: list[SeedEnded] = field(default_factory=list)
     _asks: int = 0
@@ -97,15 +98,20 @@ class Monitor:
             if isinstance(event, CallEnded):
                 self._asks += event.label not in self._others
                 self._useless += event.label not in self._others and event.label != "ok"
+            elif isinstance(event, SeedReopened):
+                self._standing.pop(event.seed, None)
             elif isinstance(event, SeedEnded):
                 self._ended(event, events[place - 1] if place else None)
 
     def _ended(self, event: SeedEnded, before: Event | None) -> None:
         failed = event.outcome is not Outcome.DONE and event.label not in self._others
+        slim = event._replace(payload=b"", reason="")
+        if failed and len(self._standing) < MOST_REOPENED:
+            self._standing[event.seed] = slim
         if self._watched is not None:
             self._watched.ended += 1
             if failed:
-                self._watched.failed.append(event._replace(payload=b"", reason=""))
+                self._watched.failed.append(slim)
             if self._watched.ended >= WATCHED:
                 self._wake()
         if event.outcome is Outcome.DONE:
@@ -115,18 +121,16 @@ class Monitor:
         else:
             reply = self._reply_in(before.body) if isinstance(before, CallEnded) else ""
             verifier = self.counsel.key_of(event.label, event.reason)[1]
-            self._failed_on(Failure(event.seed, event.label, verifier, event.reason, event.payload, reply), event)
+            self._failed_on(Failure(event.seed, event.label, verifier, event.reason, event.payload, reply), slim)
 
-    def _failed_on(self, failure: Failure, event: SeedEnded) -> None:
-        slim = event._replace(payload=b"", reason="")
-        if event.call <= self._adopted.get(failure.key, 0):  # it was under way when what helps it was adopted
+    def _failed_on(self, failure: Failure, slim: SeedEnded) -> None:
+        if slim.call <= self._adopted.get(failure.key, 0):  # it was under way when what helps it was adopted
             self._late.append(slim)
             self._wake()
             return
         self.clusters.add(failure)
-        listed = self._failed.setdefault(failure.key, [])
-        if len(listed) < MOST_REOPENED:
-            listed.append(slim)
+        if self._standing.get(slim.seed) is slim:
+            self._failed.setdefault(failure.key, []).append(slim)
         if self.clusters.due() is not None:
             self._wake()
 
@@ -239,14 +243,12 @@ class Monitor:
         why = f"{len(watched.failed)} of {watched.ended} seeds failed since; before it {watched.share:.0%} did"
         counsel.write("monitor", "taken_back", "", why)
         counsel.say(f"taken back what was adopted last: {why}")
-        again = {end.seed for end in watched.failed}
-        for key, ends in self._failed.items():
-            self._failed[key] = [end for end in ends if end.seed not in again]
-        self._late = [*(end for end in self._late if end.seed not in again), *watched.failed]
+        self._late += watched.failed
 
     async def _ask_again(self, ends: Sequence[SeedEnded]) -> None:
         """Let seeds that failed in some way be asked with what was adopted against it."""
         dispatcher = self.counsel.dispatcher
+        ends = [end for end in ends if self._standing.get(end.seed) is end]
         if ends and dispatcher.scheduler.stopped is None:
             utc, at = dispatcher.clock.now()
             again = [SeedReopened(utc, at, end.seed, end.outcome, "adopted", end.label) for end in ends]
