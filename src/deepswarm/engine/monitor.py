@@ -36,7 +36,7 @@ WATCHED: Final = 50
 ESCALATES: Final = False
 """Whole clusters do not go up: a seed does only by the rules and caps of escalation, after tries of its own."""
 MOST_REOPENED: Final = 10_000
-"""Failed seeds of a cluster that are remembered, to be asked again once something helps."""
+"""Failed seeds that are remembered, to be asked again once something helps."""
 
 
 def content_labels() -> frozenset[str]:
@@ -248,7 +248,7 @@ class Monitor:
     async def _ask_again(self, ends: Sequence[SeedEnded]) -> None:
         """Let seeds that failed in some way be asked with what was adopted against it."""
         dispatcher = self.counsel.dispatcher
-        ends = [end for end in ends if self._standing.get(end.seed) is end]
+        ends = [end for seed, end in {end.seed: end for end in ends}.items() if self._standing.get(seed) is end]
         if ends and dispatcher.scheduler.stopped is None:
             utc, at = dispatcher.clock.now()
             again = [SeedReopened(utc, at, end.seed, end.outcome, "adopted", end.label) for end in ends]
