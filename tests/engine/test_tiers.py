@@ -11,7 +11,7 @@ from deepswarm.simulator.law import Latency, Law
 from deepswarm.testing.builders import rehearse
 
 LAW = Law(latency=Latency(median_s=1.0))
-BOTH = {"orchestrator_model": "frontier", "workers": 4, "worker_max_tokens": 100}
+BOTH = {"orchestrator_model": "frontier", "workers": 4, "worker_max_tokens": 100, "plan": "off", "monitor": "off"}
 
 
 def seeds(count):
@@ -23,8 +23,8 @@ def consulting(monkeypatch, tier, purpose="plan", times=1):
     came = []
     serve = pipeline.Dispatch._serve
 
-    async def consult(self, dispatcher, caller, enrolment):
-        await serve(self, dispatcher, caller, enrolment)
+    async def consult(self, dispatcher, caller, enrolment, *rest):
+        await serve(self, dispatcher, caller, enrolment, *rest)
         for _ in range(times):
             call = dispatcher.tier_call(WORKER)._replace(
                 messages=(Message("user", "What do you think?"),), model="frontier"
@@ -61,11 +61,11 @@ def test_an_orchestrator_that_is_down_is_given_up_and_the_run_goes_on_without_it
     came = []
     serve = pipeline.Dispatch._serve
 
-    async def consult(self, dispatcher, caller, enrolment):
+    async def consult(self, dispatcher, caller, enrolment, *rest):
         call = dispatcher.tier_call(ORCHESTRATOR)._replace(messages=(Message("user", "[[id:up]] Well?"),))
         came.extend([await dispatcher.consult(None, call, ORCHESTRATOR, "plan") for _ in range(12)])
         assert not dispatcher.has_tier(ORCHESTRATOR)
-        await serve(self, dispatcher, caller, enrolment)
+        await serve(self, dispatcher, caller, enrolment, *rest)
 
     monkeypatch.setattr(pipeline.Dispatch, "_serve", consult)
     run = rehearse(tmp_path, seeds(5), Law(latency=Latency(median_s=1.0), faults=(down,)), **BOTH)

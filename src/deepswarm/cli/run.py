@@ -84,7 +84,7 @@ def command(
         _expect_room(task, total)
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
     spare_the_collector()
-    summary = run(task, folder, wishes, provider, screen, surroundings(_resume_command(), virtual=virtual_time))
+    summary = run(task, folder, wishes, provider, screen, surroundings(resume_command(), virtual=virtual_time))
     _end_with(summary.text())
     return summary.exit_code
 
@@ -169,7 +169,7 @@ def surroundings(command: str, *, virtual: bool) -> Any:
     return Surroundings(lambda: virtual_clock(began), time.time, random.random, virtual_time.run, command)
 
 
-def _resume_command() -> str:
+def resume_command() -> str:
     """The command that goes on, without the words that must not be repeated."""
     once = {"--fresh", "--accept-changes", "--retry-failed"}
     words = [word for word in sys.argv[1:] if word not in once]

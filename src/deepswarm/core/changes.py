@@ -10,7 +10,9 @@ Every key has a part (ASK, PACE, OUTPUT, SEEDS or JUDGE). The rules:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, get_args
+
+from pydantic import BaseModel
 
 from deepswarm.core.address import chat_address, spelled
 from deepswarm.core.records import Json
@@ -65,7 +67,7 @@ def differences(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Differ
     for key in keys:
         if not _same(_normal(key, old), _normal(key, new)):
             known = _normal if key in TURN_KEYS else _plain
-            before, after = (known(key, task) for task in (old, new))
+            before, after = (_written(key, known(key, task)) for task in (old, new))
             found += [Difference(name, *pair, part_of(key)) for name, pair in _compared(key, before, after)]
     return found
 
@@ -90,6 +92,17 @@ def _same(old: Json, new: Json) -> bool:
 
 def _plain(key: str, task: Mapping[str, Json]) -> Json:
     return task.get(key, _default(key))
+
+
+def _written(key: str, value: Json) -> Json:
+    """A section without the keys that are at their defaults; any other value as it is."""
+    field = TaskSpec.model_fields.get(key)
+    kinds = get_args(field.annotation) if field and isinstance(value, dict) else ()
+    section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    if section is None or not isinstance(value, dict):
+        return value
+    defaults = {name: part.get_default() for name, part in section.model_fields.items() if not part.is_required()}
+    return {name: part for name, part in value.items() if name not in defaults or not _same(part, defaults[name])}
 
 
 def _default(key: str) -> Json:

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from deepswarm.core.address import address_flaws
+from deepswarm.core.advicekeys import advice_flaws
 from deepswarm.core.flaws import Flaw, Where, named_at, nearest, secret_flaw
 from deepswarm.core.price_rules import price_flaws
 from deepswarm.core.prompt import TemplateProblem, compile_template
 from deepswarm.core.ranges import RANGE, range_of
 from deepswarm.core.secret import holds_a_secret, masked, names_a_secret
+from deepswarm.core.seed_rules import description_flaws
 from deepswarm.core.tierkeys import orchestrator_flaws
 from deepswarm.core.turnkeys import turn_flaws
 from deepswarm.core.typekeys import type_rule_flaws
@@ -47,6 +49,7 @@ def rule_flaws(values: Mapping[str, object]) -> Iterator[Flaw]:
         yield Flaw(("rate_limit",), "'rate_limit' is for 'pace: page-formula' alone", hint)
     yield from type_rule_flaws(values)
     yield from turn_flaws(values)
+    yield from advice_flaws(values)
     yield from price_flaws(values)
     params, seeds = values.get("worker_params"), values.get("seeds")
     for key, given in (("worker_params", params), ("orchestrator_params", values.get("orchestrator_params"))):
@@ -76,6 +79,7 @@ def _seeds_flaws(section: Mapping[str, object]) -> Iterator[Flaw]:
     template, values = section.get("template"), section.get("values")
     flaws = list(_template_flaws(("seeds", "template"), template))
     yield from flaws
+    yield from description_flaws(section)
     if not isinstance(values, Mapping):
         return
     for name, choice in values.items():

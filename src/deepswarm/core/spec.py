@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from deepswarm.core.advicekeys import AdviceSection, JudgeSection
 from deepswarm.core.flaws import Flaw, Schema, meant, nearest, secret_flaw, type_flaws
 from deepswarm.core.price_rules import table_flaw
 from deepswarm.core.ranges import RANGE
@@ -72,9 +73,18 @@ class SeedsSection(BaseModel):
         SEEDS, "Text of a seed; {{name}} takes a value of `values`. Omit it to write only the values.", None
     )
     values: dict[str, list[Json] | _RangeText] = _key(
-        SEEDS, "Lists of values by name, or ranges written as 'first..last' or 'first..last..step'.", min_length=1
+        SEEDS, "Lists of values by name, or ranges written as 'first..last' or 'first..last..step'.", {}, min_length=1
     )
     count: Annotated[int, Field(ge=1)] | None = _key(SEEDS, "How many seeds; default: every combination once.", None)
+    wanted: Annotated[str, Field(min_length=1, max_length=10_000)] | None = _key(
+        SEEDS,
+        "Instead of values: a description of the seeds, from which the orchestrator's model makes `count` of them"
+        " (`deepswarm seed`, which costs calls).",
+        None,
+    )
+    distinct: Annotated[float, Field(ge=0.3, le=1)] = _key(
+        SEEDS, "Of seeds made from a description: those that are as near to each other count as one.", 0.6
+    )
 
 
 class PricesSection(BaseModel):
@@ -268,6 +278,20 @@ class TaskSpec(BaseModel):
     checkpoint_every: Annotated[int, Field(ge=1)] = _key(
         OUTPUT, "Bring results.jsonl up to date every so many results; a crash loses none in any case.", 10
     )
+    plan: Literal["apply", "propose", "off"] = _key(
+        PACE,
+        "Whether the orchestrator is asked for a plan before the run (notes for the workers, max_tokens, thinking,"
+        " thresholds, risks), and whether it is applied or only shown.",
+        "propose",
+    )
+    monitor: Literal["apply", "propose", "off"] = _key(
+        PACE,
+        "Whether the orchestrator is asked about failures that are alike; apply tries what it answers and adopts what"
+        " measurably helps, propose only shows it.",
+        "apply",
+    )
+    advice: AdviceSection | None = _key(PACE, "What planning and monitoring may use up.", None)
+    judge: JudgeSection | None = _key(PACE, "A rubric by which the orchestrator's model judges answers.", None)
     filters: list[dict[str, Json] | str] = _key(
         JUDGE, "Filters for `deepswarm filter`, in order; run at the end of a run when given.", []
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from deepswarm.core.errors import CallError, DeepSwarmError, DiskFull, Disposition, Overloaded
-from deepswarm.core.events import CallEnded, CallStarted, Event, RunPaused, RunResumed, TurnNoted
+from deepswarm.core.events import CallEnded, CallStarted, Event, RunPaused, RunResumed, SeedReopened, TurnNoted
 from deepswarm.core.health import Health, Paused, Sent
 from deepswarm.core.pace import Begun, Fact, Failed, Pace, Refused, Served, Taken, Unsent
 from deepswarm.core.pace.costs import Costs
@@ -103,6 +103,7 @@ class Dispatcher:
         watch: Is told every event after it became durable; it cannot steer.
         departed: Is told the number of every call when it leaves, and when that is; it cannot steer either.
         say: Shows a line to whoever is looking.
+        reopened: Seeds that had ended were asked again: records of their first ends stand in the output.
         most_calls: The run stops, resumable, before a call of a higher number.
         several: Whether seeds are conversations, which go on where an earlier session left them.
         purse: What may still be spent; None without a budget.
@@ -121,6 +122,7 @@ class Dispatcher:
     departed: Callable[[int, float], None]
     say: Callable[[str], None]
     calls: int
+    reopened: bool = False
     gate: Gate = field(init=False)
     timeline: Timeline | None = None
     most_calls: float = math.inf
@@ -129,6 +131,7 @@ class Dispatcher:
     consulting: Consulting | None = None
     _given: dict[int, bool] = field(default_factory=dict)
     _notes: list[Event] = field(default_factory=list)
+    _early: set[int] = field(default_factory=set)
     _paused_at: float = 0.0
     _models: set[str] = field(default_factory=set)
 
@@ -351,6 +354,23 @@ class Dispatcher:
             self.say(f"replies now also come from {model}; until now from {', '.join(sorted(self._models))}")
         self._models.add(model)
 
+    async def reopen(self, ended: Sequence[SeedReopened]) -> None:
+        """Let seeds that have ended be asked again in this session."""
+        wanted = {event.seed for event in ended}
+        self.reopened = self.reopened or bool(wanted)
+        await self._write(ended, NOTHING)
+        after = -1
+        while wanted and (rows := self.journal.left(after, CHUNK)):
+            self.scheduler.again(row for row in rows if row.number in wanted)
+            wanted -= {row.number for row in rows}
+            after = rows[-1].order
+        self.gate.step()
+
+    async def write_early(self, ended: CallEnded) -> None:
+        """Write the end of a call at once; what brings it back later is written without it."""
+        await self._write([ended], NOTHING)
+        self._early.add(ended.call)
+
     def note(self, event: Event) -> None:
         """Write this down with the next thing that is written."""
         self._notes.append(event)
@@ -435,6 +455,9 @@ class Dispatcher:
 
     async def _write(self, events: Sequence[Event], finding: Finding) -> None:
         """Make events durable, then let output and watchers have them; those of the finding stand first."""
+        if self._early:
+            events = self._without_early(events)
+            finding = finding._replace(events=tuple(event for event in finding.events if event in events))
         if self._notes:
             events = [*events, *self.noted()]
         if self.purse is not None:
@@ -452,6 +475,12 @@ class Dispatcher:
         if finding.record is not None:
             self._deliver(finding.record, finding.payload, number - len(events) + len(finding.events))
         self.watch(events)
+
+    def _without_early(self, events: Sequence[Event]) -> list[Event]:
+        """The events, less those ends of calls that are written already."""
+        early = {event.call for event in events if isinstance(event, CallEnded)} & self._early
+        self._early -= early
+        return [event for event in events if not (isinstance(event, CallEnded) and event.call in early)]
 
     def _deliver(self, record: Record, payload: bytes, event: int) -> None:
         try:

@@ -344,7 +344,7 @@ class Gate:
             while room > 0 and (self._back or self._more):
                 self._give(probe=False)
                 room -= 1
-        if not self._lanes and (scheduler.stopped is not None or not scheduler.more):
+        if not self._lanes and (scheduler.stopped is not None or not (scheduler.more or scheduler.held)):
             self._over.set()
 
     def _probe(self, now: float) -> None:

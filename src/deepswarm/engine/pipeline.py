@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from deepswarm.core import calibrate
 from deepswarm.core.deadlines import Patience
@@ -27,7 +27,7 @@ from deepswarm.core.lessons import Lessons
 from deepswarm.core.pace import Memory, Pace
 from deepswarm.core.pace.choice import Choice
 from deepswarm.core.pace.costs import Costs
-from deepswarm.core.records import HttpReply, Outcome, Totals
+from deepswarm.core.records import Call, HttpReply, Outcome, Totals
 from deepswarm.core.retry import Chance
 from deepswarm.core.scheduler import How, Scheduler, Stop
 from deepswarm.core.spec import TaskSpec
@@ -35,7 +35,7 @@ from deepswarm.core.tierkeys import has_caps, orchestrator_of
 from deepswarm.core.tiers import ORCHESTRATOR, WORKER
 from deepswarm.dialects import Dialect
 from deepswarm.engine.account import Account, Sharing, shares
-from deepswarm.engine.answers import Answers, other_dialect
+from deepswarm.engine.answers import Answers, Decoder, other_dialect
 from deepswarm.engine.billing import bill_run
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.clock import Clock
@@ -79,6 +79,11 @@ from deepswarm.taskfile import TaskFile, resolve
 from deepswarm.tasks import TaskType
 from deepswarm.transports import Transport
 from deepswarm.version import VERSION
+
+if TYPE_CHECKING:
+    from deepswarm.engine.counsel import Counsel
+    from deepswarm.engine.judging import Judge
+    from deepswarm.engine.monitor import Monitor
 
 SEEDS_OF_CHANCE: Final = 1 << 32
 """How many different runs the pace's own jitter knows."""
@@ -367,17 +372,24 @@ class Dispatch:
             self.screen.say(f"balance: {balance.amount:,.2f} {balance.currency}")
         if not self.provider.simulated:
             caller.greeted = partial(self._look_at_clock, clock)
+        call, lessons = call_of(spec, self.kind.schema), Lessons()
+        decoder = Answers(self.dialect, self.kind, other_dialect(spec))
+        counsel, judge, monitor = await self._advice(call, lessons, dispatcher, decoder)
+        if monitor is not None:
+            dispatcher.watch = partial(_both, dispatcher.watch, monitor.watch)
         job = Job(
-            self.kind,
-            call_of(spec, self.kind.schema),
+            self.kind if counsel is None else counsel.kind,
+            call,
             policy_of(spec),
-            Lessons(),
+            lessons,
             fingerprint_of(spec),
             self.provider.simulated,
             self.around.chance,
             self.screen.say,
             terms_of(spec, self.dialect, self.code, self.around.utc, self.screen.say),
             inline_of(spec.filters),
+            counsel=counsel,
+            judge=judge,
         )
         self.journal.writers = 0
         timeline = dispatcher.timeline
@@ -391,13 +403,34 @@ class Dispatch:
                 dispatcher.enter(number, probe=probe)
                 lanes.create_task(_lane(number, numbers, job, dispatcher, caller))
 
+            if monitor is not None:
+                lanes.create_task(monitor.follow())
             await dispatcher.gate.serve(start)
+            if monitor is not None:
+                monitor.end()
+            for told in (line for part in (counsel, judge) if part is not None and (line := part.line())):
+                self.screen.say(told)
             if ending is not None:
                 ending.cancel()
             if beat is not None and timeline is not None:
                 beat.cancel()
                 timeline.look()
                 timeline.tell()
+
+    async def _advice(
+        self, call: Call, lessons: Lessons, dispatcher: Dispatcher, decoder: Decoder
+    ) -> tuple[Counsel | None, Judge | None, Monitor | None]:
+        """The orchestrator's counsel, asked for its plan; its judge; and what watches the run on its behalf."""
+        if not dispatcher.has_tier(ORCHESTRATOR):
+            return None, None, None
+        from deepswarm.engine.advising import counsel_of
+        from deepswarm.engine.judging import Judge
+        from deepswarm.engine.monitor import Monitor
+
+        spec = self.spec
+        counsel = await counsel_of(spec, self.kind, call, lessons, dispatcher, decoder, self.screen.say)
+        judge = None if spec.judge is None else Judge(spec.judge, counsel)
+        return counsel, judge, None if spec.monitor == "off" else Monitor(counsel, decoder, judge)
 
     def _look_at_clock(self, clock: Clock, reply: HttpReply) -> None:
         check = clock_of(reply, clock.utc())
@@ -448,6 +481,8 @@ class Dispatch:
             await self.journal.append([*dispatcher.noted(), ended])
             caught_up(state, self.journal, self.billing)  # who left at once did not hear of everything that was written
             self.journal.note(NAME, saved(state))
+            if dispatcher.reopened:
+                self.output.catch_up(anew=True)
             self.output.finish()
             self.journal.flush()
         except (DiskFull, OSError) as error:

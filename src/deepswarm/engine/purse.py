@@ -42,7 +42,7 @@ class Shortage(NamedTuple):
 
 
 class Purse:
-    """The budgets of a run.
+    """The budgets of a run. `amend` is what the run has put over the first calls of its seeds, if anything.
 
     Args:
         budgets: Of the run, then of the tiers by number; spent as far as is known.
@@ -70,6 +70,7 @@ class Purse:
         self._spent_s, self._began = spent_s, clock.monotonic()
         self._asked: dict[int, tuple[int, str]] = {}
         self._changed = asyncio.Event()
+        self.amend: Callable[[Call], Call] | None = None
 
     def __repr__(self) -> str:
         return f"Purse({self._run!r})"
@@ -94,7 +95,8 @@ class Purse:
     def of_seed(self, fields: Mapping[str, Json]) -> Call:
         """The first call for a seed; one whose prompt cannot be made asks nothing."""
         try:
-            return self._call._replace(messages=self._first(fields).messages)
+            call = self._call._replace(messages=self._first(fields).messages)
+            return call if self.amend is None else self.amend(call)
         except ValueError:
             return self._call._replace(max_tokens=0)
 

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from deepswarm.core.events import (
+    Advised,
     CallEnded,
     CallStarted,
     CommandTaken,
@@ -47,6 +48,7 @@ _RARE: Final[dict[str, type[Any]]] = {
         RunEnded,
         RunPaused,
         RunResumed,
+        Advised,
         PaceChosen,
         PaceChanged,
         SeedsChanged,
