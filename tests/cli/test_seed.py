@@ -76,6 +76,34 @@ def test_a_task_file_of_the_usual_name_need_not_be_named():
     assert len(seeds()) == 6
 
 
+DESCRIBED = "seeds:\n  wanted: Questions about the sea\n  count: 20\n"
+
+
+def test_described_seeds_need_a_key_before_anything_is_asked(monkeypatch):
+    monkeypatch.delenv("DEEPSEEK_API_KEY", raising=False)
+    result = CliRunner().invoke(seed.command, [written(TASK + DESCRIBED)], standalone_mode=False)
+    assert isinstance(result.exception, TaskFileError)
+    assert "DEEPSEEK_API_KEY" in str(result.exception)
+    assert not Path("seeds.jsonl").exists()
+
+
+@pytest.mark.parametrize("option", [["--values", "a=1,2"], ["--template", "x"], ["--output", "-"]])
+def test_described_seeds_take_no_values(option):
+    assert "describes its seeds" in refusal(written(TASK + DESCRIBED), *option)
+
+
+def test_described_seeds_that_cannot_be_had_over_the_wire_end_with_how_it_ended():
+    from deepswarm.testing.served import serving
+
+    with serving(Path.cwd()) as provider:
+        base = f"worker_api_base: {provider.address}/v1\nworker_retries: 0\n"
+        result = CliRunner().invoke(seed.command, [written(TASK + base + DESCRIBED)], standalone_mode=False)
+    assert result.return_value == 1
+    assert "seeds.jsonl: not written; 0 of 20 seeds so far" in result.stdout
+    assert "calls to deepseek-v4-flash" in result.stdout
+    assert not Path("seeds.jsonl").exists()
+
+
 def test_the_same_command_again_changes_nothing():
     written()
     said()

@@ -166,4 +166,4 @@ def test_the_schema_is_printed_as_json_that_editors_can_use():
     validator = jsonschema_rs.validator_for(printed)
     assert validator.is_valid({"prompt_template": "x", "worker_model": "m", "workers": 3})
     assert not validator.is_valid({"prompt_template": "x", "worker_model": "m", "colour": 3})
-    assert not validator.is_valid({"prompt_template": "x", "worker_model": "m", "orchestrator_model": "m"})
+    assert not validator.is_valid({"prompt_template": "x", "worker_model": "m", "worker_script": "m"})

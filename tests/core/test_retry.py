@@ -110,6 +110,7 @@ FIRST_DECISIONS = {
     errors.OutOfFunds: Pause,
     errors.QuotaSpent: Pause,
     errors.Cancelled: GiveUp,
+    errors.NotAsked: GiveUp,
 }
 
 

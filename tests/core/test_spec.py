@@ -30,6 +30,18 @@ EVERYTHING = SMALLEST | {
     "max_calls": 5_000,
     "max_time": 7200.0,
     "worker_budget": {"max_cost": 4.0, "max_tokens_total": 900_000, "max_calls": 4_000, "max_time": 3600.0},
+    "orchestrator_model": "deepseek-v4-pro",
+    "orchestrator_api_base": "https://api.openai.com/v1",
+    "orchestrator_api_key_env": "OTHER_KEY",
+    "orchestrator_dialect": "openai_chat",
+    "orchestrator_max_tokens": 2048,
+    "orchestrator_thinking": "high",
+    "orchestrator_params": {"temperature": 0.1},
+    "orchestrator_budget": {"max_cost": 1.0},
+    "plan": "apply",
+    "monitor": "off",
+    "advice": {"max_calls": 10, "max_cost": 0.5},
+    "judge": {"rubric": "It is polite.", "share": 0.5, "least": 4},
     "prices": {"deepseek-v4-flash": {"input": 0.15, "cached": 0.003, "output": 0.6}},
     "multi_turn": True,
     "max_turns": 12,
@@ -132,12 +144,19 @@ def test_every_key_says_what_it_changes():
 # --- what is not built -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", ["orchestrator_model", "orchestrator_api_base", "orchestrator_api_key_env"])
-@pytest.mark.parametrize("value", ["deepseek-v4-pro", None, ""])
-def test_an_orchestrator_is_refused_and_never_ignored(key, value):
-    flaw = only(**{key: value})
-    assert flaw.what == f"'{key}': planning, monitoring and escalation by an orchestrator are not built yet"
-    assert flaw.hint == "leave the key out"
+@pytest.mark.parametrize("key", ["orchestrator_api_base", "orchestrator_api_key_env", "orchestrator_max_tokens"])
+def test_what_is_said_of_an_orchestrator_needs_its_model(key):
+    flaw = only(
+        **{key: {"orchestrator_api_base": "https://api.deepseek.com"}.get(key, "X") if key[-6:] != "tokens" else 9}
+    )
+    assert flaw.what == f"'{key}' needs an 'orchestrator_model'"
+    assert flaw.hint.startswith("add orchestrator_model:")
+
+
+def test_the_orchestrators_address_is_looked_at_like_the_workers():
+    flaw = only(orchestrator_model="m", orchestrator_api_base="ftp://x")
+    assert flaw.path == ("orchestrator_api_base",)
+    assert flaw.what.startswith("'orchestrator_api_base' must be an address")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +210,7 @@ def test_saying_no_to_what_is_not_built_is_sound():
         ("max_turns", 0, "'max_turns' must be a whole number from 1 to 1000, not 0"),
         ("filters", "length", "'filters' must be a list, not 'length'"),
         ("worker_params", [1], "'worker_params' must be a section of 'name: value' lines, not a list"),
-        ("seeds", 100, "'seeds' must be a section with the keys template, values and count, not 100"),
+        ("seeds", 100, "'seeds' must be a section with the keys template, values, count, wanted and distinct, not 100"),
         (
             "task_type",
             "poetry",
@@ -241,7 +260,9 @@ def test_an_unknown_key_gets_the_nearest_known_one(key, hint):
 
 
 def test_a_key_near_to_one_that_is_not_built_is_told_so():
-    assert only(orchestrater_model="x").hint.startswith("did you mean 'orchestrator_model'? planning, monitoring")
+    assert only(orchestrater_model="x").hint == "did you mean 'orchestrator_model'?"
+
+    assert only(worker_skript="x").hint.startswith("did you mean 'worker_script'? worker code of your own")
 
 
 def test_missing_keys_are_named_with_an_example():
@@ -516,6 +537,11 @@ def test_a_host_that_only_looks_like_a_provider_gets_no_key(host):
 # --- comparing -------------------------------------------------------------------------------------------------------
 
 
+_OF_ORCHESTRATOR = [
+    f"orchestrator_{key}" for key in ("model", "api_base", "dialect", "max_tokens", "thinking", "params")
+]
+
+
 def test_the_fingerprint_holds_what_is_asked_and_nothing_else():
     spec = check(EVERYTHING)
     assert isinstance(spec, TaskSpec)
@@ -527,6 +553,7 @@ def test_the_fingerprint_holds_what_is_asked_and_nothing_else():
         "worker_dialect": "vllm",
         "thinking": "off",
         "worker_params": EVERYTHING["worker_params"],
+        **{key: EVERYTHING[key] for key in _OF_ORCHESTRATOR},
         "verify": EVERYTHING["verify"],
         **{key: fingerprinted(check(EVERYTHING))[key] for key in CONVERSATION},
     }
@@ -547,6 +574,8 @@ def test_two_spellings_of_one_address_have_one_fingerprint():
 @pytest.mark.parametrize("key", [key for key in keys_of(TaskSpec) if part_of(key) != ASK])
 def test_pace_output_and_the_like_do_not_change_the_fingerprint(key):
     with_it = {"rate_limit": {"pace": "page-formula"}, "conversation_limits": {"multi_turn": True}}.get(key, {})
+    if key in {"plan", "monitor", "advice", "judge"} or key.startswith("orchestrator_"):
+        with_it = {"orchestrator_model": "big"}
     base = fingerprinted(sound(**with_it))
     assert fingerprinted(sound(**{key: EVERYTHING[key], **with_it})) == base
 
@@ -626,7 +655,7 @@ def test_the_schema_accepts_what_check_accepts(values):
 
 @pytest.mark.parametrize(
     "values",
-    [{"colour": 1}, {"orchestrator_model": "x"}, {"worker_script": "x"}, {"multi_turn": 1}, {"max_turns": 0},
+    [{"colour": 1}, {"orchestrator_model": ""}, {"worker_script": "x"}, {"multi_turn": 1}, {"max_turns": 0},
      {"task_type": "translation"}, {"workers": 0}, {"workers": True}, {"stagger": -1}, {"seeds": {"values": {}}},
      {"seeds": {"values": {"a": [1]}, "x": 1}}, {"seeds": {"values": {"a": "1-3"}}}, {"worker_model": ""}],
 )  # fmt: skip
@@ -639,3 +668,38 @@ def test_an_address_is_the_same_with_and_without_the_end_that_its_named_dialect_
     base = {"worker_api_base": "https://proxy.example.com/v1", "worker_dialect": "anthropic"}
     assert not differences(base, {**base, "worker_api_base": "https://proxy.example.com/v1/messages"})
     assert differences(base, {**base, "worker_dialect": "openai_chat"})
+
+
+# --- seeds that are described ----------------------------------------------------------------------------------------
+
+
+def test_seeds_are_combined_or_described():
+    spec = sound(seeds={"wanted": "Questions about tides", "count": 100})
+    assert spec.seeds.values == {}
+    assert spec.seeds.distinct == 0.6
+
+
+@pytest.mark.parametrize(
+    ("section", "what"),
+    [
+        ({}, "the key 'seeds.values' is missing"),
+        ({"wanted": "x"}, "'seeds.wanted' needs 'seeds.count'"),
+        ({"wanted": " ", "count": 1}, "'seeds.wanted' is blank"),
+        (
+            {"wanted": "x", "count": 1, "values": {"a": [1]}},
+            "'seeds.values' and 'seeds.wanted' exclude each other: seeds are combined or described",
+        ),
+        (
+            {"wanted": "x", "count": 1, "template": "y"},
+            "'seeds.template' and 'seeds.wanted' exclude each other: seeds are combined or described",
+        ),
+    ],
+)
+def test_a_description_of_seeds_that_says_too_little_or_too_much(section, what):
+    assert only(seeds=section).what == what
+
+
+def test_a_section_with_its_defaults_written_out_is_the_same_task():
+    short = chosen(sound(seeds={"values": {"a": [1]}}))
+    long = plain(sound(seeds={"values": {"a": [1]}, "distinct": 0.6}))
+    assert differences(short, long) == []

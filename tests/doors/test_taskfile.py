@@ -116,13 +116,12 @@ def only(content, *overrides):
 
 def test_of_the_pages_own_task_file_exactly_the_keys_that_are_not_built_are_refused():
     assert [(p.line, p.column, p.what) for p in problems(PAGE)] == [
-        (7, 1, "'orchestrator_model': planning, monitoring and escalation by an orchestrator are not built yet"),
         (28, 1, "'worker_script': worker code of your own is not built yet"),
     ]
 
 
 def test_the_pages_task_file_without_these_keys_is_sound():
-    spec = task(re.sub(r"(?m)^(orchestrator_model|worker_script):.*\n", "", PAGE))
+    spec = task(re.sub(r"(?m)^(worker_script):.*\n", "", PAGE))
     assert spec.prompt_template == "You are an AI assistant. {{seed}}\n"
     assert spec.worker_max_tokens == 4096
     assert spec.checkpoint_every == 10
@@ -461,7 +460,7 @@ def test_an_override_mends_a_wrong_value_of_the_file():
         ("workers=0", "--set workers: 'workers' must be auto or a whole number from 1 to 100000, not 0"),
         ("wrokers=3", "--set wrokers: unknown key 'wrokers'\n    hint: did you mean 'workers'?"),
         ("colour.deep=3", "--set colour.deep: unknown key 'colour'\n    hint: `deepswarm schema` shows all keys"),
-        ("seeds.cuont=3", "--set seeds.cuont: the key 'seeds.values' is missing"),
+        ("seeds.cuont=3", "--set seeds.cuont: unknown key 'seeds.cuont'\n    hint: did you mean 'count'?"),
         ("max_turns=3", "--set max_turns: 'max_turns' is for conversations\n    hint: write multi_turn: true as well"),
         ("workers=[1", "--set workers: the [ that opens here is never closed"),
         ("workers={{n}}", "--set workers: {{ begins a section in YAML, not text"),

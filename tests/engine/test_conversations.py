@@ -7,10 +7,11 @@ import json
 import pytest
 
 from deepswarm.core.conversation import messages_of
-from deepswarm.core.events import CallEnded, SeedEnded, TurnNoted
+from deepswarm.core.events import CallEnded, Consulted, SeedEnded, TurnNoted
 from deepswarm.core.records import NO_USAGE, Message, Reply
 from deepswarm.core.section import section_of
 from deepswarm.core.spec import TaskSpec, check
+from deepswarm.core.tiers import ORCHESTRATOR
 from deepswarm.core.turns import Ask, Fail
 from deepswarm.formats.training import Style, rows_of
 from deepswarm.journals.memory import MemoryJournal
@@ -121,6 +122,21 @@ def test_models_play_the_user_and_the_tools(tmp_path):
         assert len(said) >= 2
         assert all("sky" in message["content"] for message in record["messages"] if message["role"] == "tool")
     assert len(run.results) == 2
+
+
+def test_the_orchestrator_plays_the_user_on_its_own_tier(tmp_path):
+    user = {"persona": "a sailor", "goal": "to know the wind"}
+    keys = {"multi_turn": True, "max_turns": 3, "orchestrator_model": "frontier", "plan": "off", "monitor": "off"}
+    for tier in ("worker", "orchestrator"):
+        (tmp_path / tier).mkdir()
+        follow_up = {"simulated_user": {**user, "tier": tier}}
+        run = rehearse(tmp_path / tier, seeds(2), law(), follow_up=follow_up, **keys)
+        consulted = [event for event in run.journal.events if isinstance(event, Consulted)]
+        assert {(event.tier, event.purpose) for event in consulted} == (
+            {(ORCHESTRATOR, "simulated_user")} if tier == "orchestrator" else set()
+        )
+        assert [record["turns"] for record in run.results] == [3, 3]
+        assert run.provider.counts().served == 12
 
 
 def test_limits_of_a_conversation_are_looked_at_before_each_call(tmp_path):

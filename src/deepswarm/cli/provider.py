@@ -50,6 +50,22 @@ def real_provider(task: TaskFile, proxy: str | None, ca_file: str | None) -> Pro
     return Provider(connect, simulated=False)
 
 
+def with_orchestrator(provider: Provider, task: TaskFile, proxy: str | None, ca_file: str | None) -> Provider:
+    """The provider, and who answers for the orchestrator where the task names one.
+
+    Raises:
+        TaskFileError: If its key is missing: before the first call.
+    """
+    from dataclasses import replace
+
+    from deepswarm.core.tierkeys import orchestrator_of
+
+    spec = orchestrator_of(task.spec)
+    if spec is None:
+        return provider
+    return replace(provider, orchestrator=real_provider(replace(task, spec=spec), proxy, ca_file))
+
+
 def with_account(provider: Provider, task: TaskFile, say: Callable[[str], None]) -> Provider:
     """The provider, and what this machine's runs know and share of its account."""
     import time
@@ -58,6 +74,7 @@ def with_account(provider: Provider, task: TaskFile, say: Callable[[str], None])
     from deepswarm.accounts import Scope
     from deepswarm.accounts.sqlite import SqliteStore
     from deepswarm.core.address import key_env
+    from deepswarm.core.tierkeys import orchestrator_of
     from deepswarm.engine.account import Account
 
     store = SqliteStore(state_folder(os.environ) / "accounts.sqlite", say)
@@ -65,7 +82,14 @@ def with_account(provider: Provider, task: TaskFile, say: Callable[[str], None])
     base = task.spec.worker_api_base
     account = store.account(base, os.environ.get(name, "").strip() if name else None)
     process = f"{os.getpid()}-{time.time():.6f}"
-    return replace(provider, account=Account(store, Scope(base, account, task.spec.worker_model), process))
+    beside, spec = provider.orchestrator, orchestrator_of(task.spec)
+    if beside is not None and spec is not None:
+        name = key_env(spec)
+        theirs = store.account(spec.worker_api_base, os.environ.get(name, "").strip() if name else None)
+        scope = Scope(spec.worker_api_base, theirs, spec.worker_model)
+        beside = replace(beside, account=Account(store, scope, process))
+    mine = Account(store, Scope(base, account, task.spec.worker_model), process)
+    return replace(provider, account=mine, orchestrator=beside)
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:

@@ -59,7 +59,7 @@ def command(
 ) -> int:
     """Ask an API about every seed. The same command again resumes; nothing that has an answer is asked again."""
     from deepswarm.cli.collector import spare_the_collector
-    from deepswarm.cli.provider import real_provider, with_account
+    from deepswarm.cli.provider import real_provider, with_account, with_orchestrator
     from deepswarm.cli.screen import screen_for
     from deepswarm.engine.folder import RunFolder, simulated
     from deepswarm.engine.pipeline import Wishes, run
@@ -76,13 +76,15 @@ def command(
     if simulate:
         screen.say(NOTICE.format(folder=folder.path))
     provider = simulated_provider(task, law) if simulate else real_provider(task, proxy, ca_file)
+    if not simulate:
+        provider = with_orchestrator(provider, task, proxy, ca_file)
     if not simulate and not no_memory:
         provider = with_account(provider, task, screen.say)
     if not yes and not fresh:
         _expect_room(task, total)
     wishes = Wishes(total, fresh, accept_changes, retry_failed)
     spare_the_collector()
-    summary = run(task, folder, wishes, provider, screen, surroundings(_resume_command(), virtual=virtual_time))
+    summary = run(task, folder, wishes, provider, screen, surroundings(resume_command(), virtual=virtual_time))
     _end_with(summary.text())
     return summary.exit_code
 
@@ -147,7 +149,8 @@ def simulated_provider(task: TaskFile, law_name: str) -> Provider:
     if schema is not None:
         law = law.with_schema(schema)
     writer = kind.rehearse if writes_itself(task.spec) else None
-    return Provider(lambda: SimulatedTransport(SimulatedProvider(law, writer=writer)), simulated=True)
+    simulated = SimulatedProvider(law, writer=writer)
+    return Provider(lambda: SimulatedTransport(simulated), simulated=True)
 
 
 def surroundings(command: str, *, virtual: bool) -> Any:
@@ -166,7 +169,7 @@ def surroundings(command: str, *, virtual: bool) -> Any:
     return Surroundings(lambda: virtual_clock(began), time.time, random.random, virtual_time.run, command)
 
 
-def _resume_command() -> str:
+def resume_command() -> str:
     """The command that goes on, without the words that must not be repeated."""
     once = {"--fresh", "--accept-changes", "--retry-failed"}
     words = [word for word in sys.argv[1:] if word not in once]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from deepswarm.cli.described import make_described
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -39,11 +41,12 @@ def command(
     overrides: tuple[str, ...],
     output: str | None,
     force: bool,
-) -> None:
+) -> int:
     """Make the seeds that a task file describes in its seeds: section, or that the options describe.
 
     Every combination of the values, in order; fewer are spread evenly over them. No call is made. With --values and
-    --output, and without a task, no task file is read.
+    --output, and without a task, no task file is read. From a description (seeds.wanted) the orchestrator's model makes
+    them, which costs calls; the same command again goes on where it was.
     """
     from deepswarm.sources.making import make_file, write_lines
     from deepswarm.taskfile import load, resolve
@@ -52,12 +55,16 @@ def command(
     values = dict(map(_named_values, lists))
     alone = values and output and not named
     task = None if alone else load(Path(named or "task.yaml"), overrides)
+    if task is not None and task.spec.seeds is not None and task.spec.seeds.wanted is not None:
+        if values or template is not None or output == "-":
+            raise click.UsageError("the task describes its seeds (seeds.wanted): leave out --values, --template and -")
+        return make_described(task, count, output, replace=force)
     section = _section(task, values, template, count)
     if output == "-":
         written = write_lines(section, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         click.echo(f"{written:,} seeds", err=True)
-        return
+        return 0
     if output is None and task is not None:
         _refuse_unfit(task, section)
         path = resolve(task, task.spec.seeds_file)
@@ -65,6 +72,7 @@ def command(
         path = Path(output or "")
     made = make_file(section, path, replace=force)
     click.echo(f"{path}: {'unchanged, ' if made.unchanged else ''}{made.count:,} seeds")
+    return 0
 
 
 def _named_values(text: str) -> tuple[str, list[Json] | str]:

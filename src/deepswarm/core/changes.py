@@ -65,7 +65,7 @@ def differences(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Differ
     for key in keys:
         if not _same(_normal(key, old), _normal(key, new)):
             known = _normal if key in TURN_KEYS else _plain
-            before, after = (known(key, task) for task in (old, new))
+            before, after = (_written(key, known(key, task)) for task in (old, new))
             found += [Difference(name, *pair, part_of(key)) for name, pair in _compared(key, before, after)]
     return found
 
@@ -90,6 +90,16 @@ def _same(old: Json, new: Json) -> bool:
 
 def _plain(key: str, task: Mapping[str, Json]) -> Json:
     return task.get(key, _default(key))
+
+
+def _written(key: str, value: Json) -> Json:
+    """A section without the keys that are at their defaults; any other value as it is."""
+    known = keys_of(TaskSpec).get(key)
+    section = None if known is None else known.section
+    if section is None or not isinstance(value, dict):
+        return value
+    defaults = {name: part.default for name, part in keys_of(section).items() if part.default is not REQUIRED}
+    return {name: part for name, part in value.items() if name not in defaults or not _same(part, defaults[name])}
 
 
 def _default(key: str) -> Json:

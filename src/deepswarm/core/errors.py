@@ -22,6 +22,7 @@
     │  ├─ TooLong           the input does not fit the model's window                 FAIL_ROW
     │  ├─ BadRequest        400 413 422: this input can never work as sent            FAIL_ROW
     │  ├─ Cancelled         the user wants no answer for this seed                    FAIL_ROW
+    │  ├─ NotAsked          the call was not made: no budget, no such tier, it was given up   FAIL_ROW
     │  ├─ NoSuchModel       404 410: model or address do not exist                    PAUSE
     │  ├─ Unauthorized      401 403                                                   PAUSE
     │  ├─ OutOfFunds        402, the account's money is gone                          PAUSE
@@ -300,6 +301,13 @@ class BadRequest(CallError):
 
     disposition = Disposition.FAIL_ROW
     label = "bad_request"
+
+
+class NotAsked(CallError):
+    """The call was not made at all: the run has stopped, its tier has no budget left, or was given up."""
+
+    disposition = Disposition.FAIL_ROW
+    label = "not_asked"
 
 
 # --- no call can work ------------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ class SeedsChanged:
 
 @dataclass(frozen=True, slots=True)
 class SeedReopened:
-    """A seed that had ended is to be asked again: what it `was`, and why (retry, changed).
+    """A seed that had ended is to be asked again: what it `was`, and why (retry, changed, adopted).
 
     `label` is the class that it had failed with; empty when it was done, or when nobody looked.
     """
@@ -237,6 +237,25 @@ class SeedEnded(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Consulted:
+    """A call that is made beside the workers' own is about to be written down.
+
+    Attributes:
+        call: Its number.
+        seed: Number of the seed on whose behalf it is made; 0 for the whole run.
+        tier: The tier that is asked.
+        purpose: What for, in one lower-case word: escalation, plan, judge, ….
+    """
+
+    utc: float
+    at: float
+    call: int
+    seed: int
+    tier: int
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommandTaken:
     """A command of another process, from the inbox, was carried out.
 
@@ -257,6 +276,27 @@ class CommandTaken:
     done: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Advised:
+    """What became of an answer of the orchestrator.
+
+    Attributes:
+        subject: plan, monitor or judge.
+        verdict: applied, proposed, adopted, refused, ignored, told, or taken_back.
+        label: The class of what was wrong with it, or the kind of action; one word, may be empty.
+        why: For people.
+        data: What it says and what lies over the task's calls from now on, as a JSON object.
+    """
+
+    utc: float
+    at: float
+    subject: str
+    verdict: str
+    label: str
+    why: str
+    data: str = "{}"
+
+
 Event: TypeAlias = (
     RunStarted
     | RunEnded
@@ -270,5 +310,7 @@ Event: TypeAlias = (
     | CallEnded
     | TurnNoted
     | SeedEnded
+    | Consulted
     | CommandTaken
+    | Advised
 )

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from deepswarm.core.address import address_flaws
+from deepswarm.core.advicekeys import advice_flaws
 from deepswarm.core.flaws import Flaw, Where, named_at, nearest, secret_flaw
 from deepswarm.core.price_rules import price_flaws
 from deepswarm.core.prompt import TemplateProblem, compile_template
 from deepswarm.core.ranges import RANGE, range_of
 from deepswarm.core.secret import holds_a_secret, masked, names_a_secret
+from deepswarm.core.seed_rules import description_flaws
+from deepswarm.core.tierkeys import orchestrator_flaws
 from deepswarm.core.turnkeys import turn_flaws
 from deepswarm.core.typekeys import type_rule_flaws
 
@@ -38,6 +41,7 @@ def rule_flaws(values: Mapping[str, object]) -> Iterator[Flaw]:
     if isinstance(prompt, str) and prompt and not prompt.strip():
         yield Flaw(("prompt_template",), "'prompt_template' is blank", "write what the model is asked")
     yield from address_flaws(values)
+    yield from orchestrator_flaws(values)
     if values.get("pace") == "fixed" and values.get("workers", "auto") == "auto":
         yield Flaw(("pace",), "'pace: fixed' needs a number of workers", "write workers: N, or pace: adaptive")
     if values.get("rate_limit") is not None and values.get("pace") != "page-formula":
@@ -45,10 +49,12 @@ def rule_flaws(values: Mapping[str, object]) -> Iterator[Flaw]:
         yield Flaw(("rate_limit",), "'rate_limit' is for 'pace: page-formula' alone", hint)
     yield from type_rule_flaws(values)
     yield from turn_flaws(values)
+    yield from advice_flaws(values)
     yield from price_flaws(values)
     params, seeds = values.get("worker_params"), values.get("seeds")
-    if isinstance(params, Mapping):
-        yield from _param_flaws(params)
+    for key, given in (("worker_params", params), ("orchestrator_params", values.get("orchestrator_params"))):
+        if isinstance(given, Mapping):
+            yield from _param_flaws(key, given)
     if isinstance(seeds, Mapping):
         yield from _seeds_flaws(seeds)
     for key in ("seeds_file", "output_dir"):
@@ -73,6 +79,7 @@ def _seeds_flaws(section: Mapping[str, object]) -> Iterator[Flaw]:
     template, values = section.get("template"), section.get("values")
     flaws = list(_template_flaws(("seeds", "template"), template))
     yield from flaws
+    yield from description_flaws(section)
     if not isinstance(values, Mapping):
         return
     for name, choice in values.items():
@@ -90,9 +97,9 @@ def _seeds_flaws(section: Mapping[str, object]) -> Iterator[Flaw]:
             yield Flaw(("seeds", "template"), what, hint)
 
 
-def _param_flaws(params: Mapping[str, object]) -> Iterator[Flaw]:
+def _param_flaws(key: str, params: Mapping[str, object]) -> Iterator[Flaw]:
     for name, value in params.items():
-        path = ("worker_params", name)
+        path = (key, name)
         if names_a_secret(name, value) or holds_a_secret(value):
             yield secret_flaw(path)
         elif name in _OWN_PARAMS and _OWN_PARAMS[name][2](value):

@@ -48,12 +48,14 @@ class Scheduler:
         batch_size: Seeds that a worker leases at once, 1 or more.
         at_once: Calls at once; whoever admits calls keeps it. The queue looks so far ahead that it sees the end coming
             when fewer than TAIL times as many seeds are left.
+        held: Somebody may still bring seeds that have ended before: the run is not over as long as that is so.
     """
 
     def __init__(self, batch_size: int = 1) -> None:
         """`batch_size`: seeds that a worker leases at once, 1 or more."""
         self.batch_size = batch_size
         self.at_once = 1
+        self.held = False
         self._queue: deque[SeedRow] = deque()
         self._leased: dict[int, deque[SeedRow]] = {}
         self._after = -1

@@ -51,7 +51,7 @@ class Rule(NamedTuple):
 
     Attributes:
         ge, gt, le: Bounds of a number.
-        min_length: Of a text, a list or a section.
+        min_length, max_length: Of a text, a list or a section.
         pattern: What is found in a text.
         description: What the pattern asks for, in words.
     """
@@ -60,13 +60,15 @@ class Rule(NamedTuple):
     gt: float | None = None
     le: float | None = None
     min_length: int = 0
+    max_length: int | None = None
     pattern: str = ""
     description: str = ""
 
     def allows(self, value: Any) -> bool:
         """Whether a value of the right type is as it must be."""
         if isinstance(value, str | list | dict):
-            return len(value) >= self.min_length and (not self.pattern or re.search(self.pattern, value) is not None)  # type: ignore[arg-type]  # patterns stand at texts only
+            fits = self.min_length <= len(value) and (self.max_length is None or len(value) <= self.max_length)
+            return fits and (not self.pattern or re.search(self.pattern, value) is not None)  # type: ignore[arg-type]  # patterns stand at texts only
         return (
             (self.ge is None or value >= self.ge)
             and (self.gt is None or value > self.gt)
@@ -90,6 +92,11 @@ class Key(NamedTuple):
     part: str = ""
     rule: Rule = Rule()
     type: Any = None
+
+    @property
+    def section(self) -> type[Section] | None:
+        """The section that its value is; None when it is none."""
+        return next((option for option in _options(self.type) if _is_section(option)), None)
 
     @property
     def only_text(self) -> bool:
@@ -300,7 +307,7 @@ def _unreal(value: object, path: Where) -> Iterator[Where]:
 
 _NAMES: Final = {str: "string", bool: "boolean", int: "integer", float: "number", NoneType: "null"}
 _WORDS: Final = (("minimum", "ge"), ("exclusiveMinimum", "gt"), ("maximum", "le"), ("pattern", "pattern"))
-_LEAST: Final = {"string": "minLength", "array": "minItems", "object": "minProperties"}
+_LENGTHS: Final = {"string": "Length", "array": "Items", "object": "Properties"}
 
 
 def schema_of(section: type[Section]) -> Mapping[str, Any]:
@@ -351,7 +358,16 @@ def _ruled(schema: dict[str, Any], rule: Rule) -> dict[str, Any]:
     """A schema with a rule in it."""
     more = {word: getattr(rule, name) for word, name in _WORDS if getattr(rule, name) not in {None, ""}}
     if rule.min_length:
-        more[_LEAST[schema["type"]]] = rule.min_length
+        more[f"min{_length_of(schema)}"] = rule.min_length
+    if rule.max_length is not None:
+        more[f"max{_length_of(schema)}"] = rule.max_length
     if rule.description:
         more["description"] = rule.description
     return {**schema, **more}
+
+
+def _length_of(schema: dict[str, Any]) -> str:
+    """The word for its length; of a choice, that of its first kind."""
+    while "anyOf" in schema:
+        schema = schema["anyOf"][0]
+    return _LENGTHS[schema["type"]]

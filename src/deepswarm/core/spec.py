@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
+from deepswarm.core.advicekeys import AdviceSection, JudgeSection
 from deepswarm.core.flaws import Flaw, meant, nearest, secret_flaw, type_flaws
 from deepswarm.core.price_rules import table_flaw
 from deepswarm.core.ranges import RANGE
@@ -63,9 +64,18 @@ class SeedsSection(Section):
         SEEDS, "Text of a seed; {{name}} takes a value of `values`. Omit it to write only the values.", None
     )
     values: dict[str, list[Json] | _RangeText] = _key(
-        SEEDS, "Lists of values by name, or ranges written as 'first..last' or 'first..last..step'.", min_length=1
+        SEEDS, "Lists of values by name, or ranges written as 'first..last' or 'first..last..step'.", {}, min_length=1
     )
     count: Annotated[int, Rule(ge=1)] | None = _key(SEEDS, "How many seeds; default: every combination once.", None)
+    wanted: Annotated[str, Rule(min_length=1, max_length=10_000)] | None = _key(
+        SEEDS,
+        "Instead of values: a description of the seeds, from which the orchestrator's model makes `count` of them"
+        " (`deepswarm seed`, which costs calls).",
+        None,
+    )
+    distinct: Annotated[float, Rule(ge=0.3, le=1)] = _key(
+        SEEDS, "Of seeds made from a description: those that are as near to each other count as one.", 0.6
+    )
 
 
 class PricesSection(Section):
@@ -114,6 +124,26 @@ class TaskSpec(Section):
         AUTO,
     )
     worker_params: dict[str, Json] = _key(ASK, "Further parameters of the request body, passed on as given.", {})
+    orchestrator_model: str | None = _key(
+        ASK,
+        "The dear model, a tier of its own: asked beside the workers. Answers do not go up to it yet.",
+        None,
+        min_length=1,
+    )
+    orchestrator_api_base: str | None = _key(ASK, "Address of its API; default: the worker's.", None)
+    orchestrator_api_key_env: str | None = _key(
+        OUTPUT, "Name of the environment variable that holds its key; default: the worker's at the same address.", None
+    )
+    orchestrator_dialect: Literal["auto", "openai_chat", "deepseek", "openrouter", "vllm", "anthropic"] = _key(
+        ASK, "How its API wants to be spoken to: auto tells by its address.", AUTO
+    )
+    orchestrator_max_tokens: Annotated[int, Rule(ge=1)] | None = _key(
+        ASK, "Most tokens of one answer of it; default: as the worker.", None
+    )
+    orchestrator_thinking: Literal["off", "low", "high", "max", "default"] = _key(
+        ASK, "How much it thinks before it answers.", "default"
+    )
+    orchestrator_params: dict[str, Json] = _key(ASK, "Further parameters of its request body.", {})
     multi_turn: bool = _key(ASK, "Whether a worker loops through conversation turns.", default=False)
     max_turns: Annotated[int, Rule(ge=1, le=MOST_TURNS)] = _key(
         ASK, "Most turns (replies of the worker model) of a conversation; 1 means 20 with multi_turn.", 1
@@ -218,6 +248,9 @@ class TaskSpec(Section):
         PACE, "Seconds of the run, all its sessions together, after which it starts no call.", None
     )
     worker_budget: BudgetSection | None = _key(PACE, "The same caps for the worker tier alone.", None)
+    orchestrator_budget: BudgetSection | None = _key(
+        PACE, "The same caps for the orchestrator; when they are used up the run goes on without it.", None
+    )
     prices: dict[str, PricesSection] = _key(
         OUTPUT, "What models cost, by name: input, cached and output in US dollars per million tokens.", {}
     )
@@ -230,6 +263,20 @@ class TaskSpec(Section):
     checkpoint_every: Annotated[int, Rule(ge=1)] = _key(
         OUTPUT, "Bring results.jsonl up to date every so many results; a crash loses none in any case.", 10
     )
+    plan: Literal["apply", "propose", "off"] = _key(
+        PACE,
+        "Whether the orchestrator is asked for a plan before the run (notes for the workers, max_tokens, thinking,"
+        " thresholds, risks), and whether it is applied or only shown.",
+        "propose",
+    )
+    monitor: Literal["apply", "propose", "off"] = _key(
+        PACE,
+        "Whether the orchestrator is asked about failures that are alike; apply tries what it answers and adopts what"
+        " measurably helps, propose only shows it.",
+        "apply",
+    )
+    advice: AdviceSection | None = _key(PACE, "What planning and monitoring may use up.", None)
+    judge: JudgeSection | None = _key(PACE, "A rubric by which the orchestrator's model judges answers.", None)
     filters: list[dict[str, Json] | str] = _key(
         JUDGE, "Filters for `deepswarm filter`, in order; run at the end of a run when given.", []
     )
@@ -246,14 +293,7 @@ class NotBuilt(NamedTuple):
     asks: Callable[[object], bool] = lambda _: True
 
 
-_ORCHESTRATOR: Final = NotBuilt(
-    "planning, monitoring and escalation by an orchestrator are not built yet", "leave the key out"
-)
-
 NOT_BUILT: Final[Mapping[str, NotBuilt]] = {
-    "orchestrator_model": _ORCHESTRATOR,
-    "orchestrator_api_base": _ORCHESTRATOR,
-    "orchestrator_api_key_env": _ORCHESTRATOR,
     "worker_script": NotBuilt("worker code of your own is not built yet", "leave the key out"),
     "task_type": NotBuilt(
         "task types of your own are not built yet",

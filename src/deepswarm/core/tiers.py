@@ -1,10 +1,7 @@
 """Tiers: the cheap model that does the work, and the dear one that is asked where that is not enough.
 
-    0  worker         every seed begins here
-    1  orchestrator   plans, judges, and takes the answers that failed on their content
-
-Nothing that is not about an answer's content ever goes up: not throttling, not outages, not a spent account. Nor does
-anything go up from a model to itself.
+0  worker         every seed begins here
+1  orchestrator   is asked beside the workers: to plan, to judge, to play a role
 """
 
 from __future__ import annotations

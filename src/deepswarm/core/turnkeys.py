@@ -60,7 +60,7 @@ class UserSection(Section):
 
     persona: _Text = _key("Who the user is.")
     goal: _Text = _key("What the user wants.")
-    tier: Tier = _key("Whose model plays.", "worker")
+    tier: Tier = _key("Whose model plays; the worker's where there is no orchestrator.", "worker")
     stop_marker: _Text = _key("What the user writes when the goal is reached; ends the conversation.", "[DONE]")
 
 
@@ -101,7 +101,7 @@ class SimulatedToolSection(Section):
     """A tool whose answers a model makes up."""
 
     instructions: str = _key("What the model should know of the tool.", "")
-    tier: Tier = _key("Whose model answers.", "worker")
+    tier: Tier = _key("Whose model answers; the worker's where there is no orchestrator.", "worker")
 
 
 class ToolResponseSection(Section):

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from deepswarm.core.errors import CallError
 from deepswarm.core.records import HttpReply, Json, Reply
 from deepswarm.core.spec import TaskSpec, check
+from deepswarm.core.tierkeys import orchestrator_of
+from deepswarm.engine.opening import dialect_name_of, dialect_of
 from deepswarm.tasks import TaskType, made
 
 
@@ -24,10 +27,14 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What decodes a reply, and what its task's type takes out of it."""
+    """What decodes a reply, and what its task's type takes out of it.
+
+    `other` is the orchestrator's dialect where it is not the workers': no bytes are a reply in both.
+    """
 
     dialect: Decoder
     kind: TaskType
+    other: Decoder | None = None
 
     def decode(self, reply: HttpReply) -> Reply:
         """The reply, with the answer as its text.
@@ -35,7 +42,12 @@ class Answers:
         Raises:
             CallError: If the bytes are no reply.
         """
-        decoded = self.dialect.decode(reply)
+        try:
+            decoded = self.dialect.decode(reply)
+        except CallError:
+            if self.other is None:
+                raise
+            decoded = self.other.decode(reply)
         text = self.kind.extract(decoded.text)
         return decoded if text is decoded.text else decoded._replace(text=text)
 
@@ -46,4 +58,12 @@ def answers_of(task: Mapping[str, Json], dialect: Decoder) -> Decoder:
     A task that only another version can read is decoded without its type: the answer is then the reply's whole text.
     """
     spec = check(task)
-    return Answers(dialect, made(spec)) if isinstance(spec, TaskSpec) else dialect
+    return Answers(dialect, made(spec), other_dialect(spec)) if isinstance(spec, TaskSpec) else dialect
+
+
+def other_dialect(spec: TaskSpec) -> Decoder | None:
+    """The orchestrator's dialect where it is not the workers'; None otherwise."""
+    beside = orchestrator_of(spec)
+    if beside is None or dialect_name_of(beside) == dialect_name_of(spec):
+        return None
+    return dialect_of(beside)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from deepswarm.core.errors import CallError, DeepSwarmError, DiskFull, Disposition, Overloaded
-from deepswarm.core.events import CallEnded, CallStarted, Event, RunPaused, RunResumed, TurnNoted
+from deepswarm.core.events import CallEnded, CallStarted, Event, RunPaused, RunResumed, SeedReopened, TurnNoted
 from deepswarm.core.health import Health, Paused, Sent
 from deepswarm.core.pace import Begun, Fact, Failed, Pace, Refused, Served, Taken, Unsent
 from deepswarm.core.pace.costs import Costs
@@ -58,6 +58,22 @@ class Finding(NamedTuple):
     payload: bytes = b""
 
 
+class Consulting(Protocol):
+    """Makes the calls beside the workers' own; see `engine/consulting.py`."""
+
+    def has(self, tier: int) -> bool:
+        """Whether there is such a tier, and it was not given up."""
+
+    def call(self, tier: int) -> Call:
+        """What all calls of a tier have in common."""
+
+    async def consult(self, lease: Lease | None, call: Call, tier: int, purpose: str) -> Called:
+        """See `Dispatcher.consult`."""
+
+    def wake(self) -> None:
+        """The run has stopped."""
+
+
 class SeedReader(Protocol):
     """Where payloads come from."""
 
@@ -87,9 +103,11 @@ class Dispatcher:
         watch: Is told every event after it became durable; it cannot steer.
         departed: Is told the number of every call when it leaves, and when that is; it cannot steer either.
         say: Shows a line to whoever is looking.
+        reopened: Seeds that had ended were asked again: records of their first ends stand in the output.
         most_calls: The run stops, resumable, before a call of a higher number.
         several: Whether seeds are conversations, which go on where an earlier session left them.
         purse: What may still be spent; None without a budget.
+        consulting: Makes the calls beside the workers' own.
     """
 
     journal: Journal
@@ -104,13 +122,16 @@ class Dispatcher:
     departed: Callable[[int, float], None]
     say: Callable[[str], None]
     calls: int
+    reopened: bool = False
     gate: Gate = field(init=False)
     timeline: Timeline | None = None
     most_calls: float = math.inf
     several: bool = False
     purse: Purse | None = None
+    consulting: Consulting | None = None
     _given: dict[int, bool] = field(default_factory=dict)
     _notes: list[Event] = field(default_factory=list)
+    _early: set[int] = field(default_factory=set)
     _paused_at: float = 0.0
     _models: set[str] = field(default_factory=set)
 
@@ -206,6 +227,46 @@ class Dispatcher:
         lease = lease._replace(call=number, attempt=attempt, started=self.clock.monotonic(), probe=probe)
         return await self._sendable(lease, call)
 
+    async def consult(self, lease: Lease | None, call: Call, tier: int, purpose: str) -> Called:
+        """Ask a model of some tier on behalf of a seed or of the run, beside the workers' own calls.
+
+        Waits for the tier's limits and pauses, tries again after failures on the way, and is journalled and charged to
+        the run's budget and to its tier's.
+
+        Args:
+            lease: Of the seed on whose behalf it is asked; None for the run.
+            call: What is asked, whole; `tier_call` has what all calls of the tier have in common.
+            tier: See `core/tiers.py`.
+            purpose: What for, in one lower-case word, for the journal and the bill.
+
+        Returns:
+            How it ended; its end is in the journal already. The result is `NotAsked` when no call was made.
+        """
+        assert self.consulting is not None  # noqa: S101 - whoever makes a run sets it before the first worker begins
+        return await self.consulting.consult(lease, call, tier, purpose)
+
+    def has_tier(self, tier: int) -> bool:
+        """Whether a tier can be asked: the task names it, and it was not given up."""
+        return self.consulting is not None and self.consulting.has(tier)
+
+    def tier_call(self, tier: int) -> Call:
+        """What all calls of a tier have in common.
+
+        Raises:
+            KeyError: If there is no such tier.
+        """
+        assert self.consulting is not None  # noqa: S101 - as above
+        return self.consulting.call(tier)
+
+    def number(self) -> int:
+        """The number of a call that is written down at once."""
+        self.calls += 1
+        return self.calls
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Make events durable that belong to no finding."""
+        await self._write(events, NOTHING)
+
     async def afforded(self, call: Call, tier: int) -> bool:
         """Hold the worst case of the next call back; wait for calls in flight while they may leave room for it.
 
@@ -272,7 +333,7 @@ class Dispatcher:
             self.costs.saw(len(lease.payload) + lease.extra, result.usage.tokens_in, result.usage.tokens_out)
             if result.model not in self._models:
                 self._another_model(result.model)
-        self.gate.ended(_fact_of(lease.call, result))
+        self.gate.ended(fact_of(lease.call, result))
         if not isinstance(result, CallError) and self.timeline is not None:
             self.timeline.ended(called, result.usage.tokens_out)
 
@@ -280,7 +341,7 @@ class Dispatcher:
         """A call that might have left did not: its seed cannot be asked about."""
         self.health.unsent(lease.row.number)
         self.gate.observe(Unsent(lease.call))
-        self._settle_unsent(lease)
+        self.called_back(lease.call, lease.row.number)
 
     def listen(self, lease: Lease) -> Listener:
         """What hears of the signs of life of a call."""
@@ -291,6 +352,23 @@ class Dispatcher:
         if self._models and model:
             self.say(f"replies now also come from {model}; until now from {', '.join(sorted(self._models))}")
         self._models.add(model)
+
+    async def reopen(self, ended: Sequence[SeedReopened]) -> None:
+        """Let seeds that have ended be asked again in this session."""
+        wanted = {event.seed for event in ended}
+        self.reopened = self.reopened or bool(wanted)
+        await self._write(ended, NOTHING)
+        after = -1
+        while wanted and (rows := self.journal.left(after, CHUNK)):
+            self.scheduler.again(row for row in rows if row.number in wanted)
+            wanted -= {row.number for row in rows}
+            after = rows[-1].order
+        self.gate.step()
+
+    async def write_early(self, ended: CallEnded) -> None:
+        """Write the end of a call at once; what brings it back later is written without it."""
+        await self._write([ended], NOTHING)
+        self._early.add(ended.call)
 
     def note(self, event: Event) -> None:
         """Write this down with the next thing that is written."""
@@ -312,6 +390,8 @@ class Dispatcher:
         self.gate.wake()
         if self.purse is not None:
             self.purse.wake()
+        if self.consulting is not None:
+            self.consulting.wake()
 
     def _told(self, paused: Paused | None) -> None:
         """A pause begins, or ends: for the journal, with the next thing that is written, and for people."""
@@ -354,10 +434,10 @@ class Dispatcher:
         utc, at = self.clock.now()
         return CallStarted(utc, at, call, row.number, attempt, turn, tier)
 
-    def _settle_unsent(self, lease: Lease) -> CallEnded:
+    def called_back(self, call: int, seed: int) -> CallEnded:
         """The end of a call that was written down and never left: nothing is held back for it any more."""
         why = "the run stopped, or paused, before it was sent"
-        unsent = CallEnded(*self.clock.now(), lease.call, lease.row.number, "unsent", why)
+        unsent = CallEnded(*self.clock.now(), call, seed, "unsent", why)
         if self.purse is not None:
             self.purse.settle(unsent)
         return unsent
@@ -369,11 +449,14 @@ class Dispatcher:
             self.health.sending(lease.row.number, now)
             self.departed(lease.call, now)
             return lease._replace(started=now)
-        probe = await self.wait(self._settle_unsent(lease), 0.0)
+        probe = await self.wait(self.called_back(lease.call, lease.row.number), 0.0)
         return await self.again(lease, lease.attempt, probe=probe, call=call)
 
     async def _write(self, events: Sequence[Event], finding: Finding) -> None:
         """Make events durable, then let output and watchers have them; those of the finding stand first."""
+        if self._early:
+            events = self._without_early(events)
+            finding = finding._replace(events=tuple(event for event in finding.events if event in events))
         if self._notes:
             events = [*events, *self.noted()]
         if self.purse is not None:
@@ -391,6 +474,12 @@ class Dispatcher:
         if finding.record is not None:
             self._deliver(finding.record, finding.payload, number - len(events) + len(finding.events))
         self.watch(events)
+
+    def _without_early(self, events: Sequence[Event]) -> list[Event]:
+        """The events, less those ends of calls that are written already."""
+        early = {event.call for event in events if isinstance(event, CallEnded)} & self._early
+        self._early -= early
+        return [event for event in events if not (isinstance(event, CallEnded) and event.call in early)]
 
     def _deliver(self, record: Record, payload: bytes, event: int) -> None:
         try:
@@ -418,7 +507,7 @@ class Listener:
         self._gate.observe(Begun(self._call))
 
 
-def _fact_of(call: int, result: Reply | CallError) -> Fact:
+def fact_of(call: int, result: Reply | CallError) -> Fact:
     """What the end of a call says about the provider's limits. A reply that is no use was served all the same."""
     if not isinstance(result, CallError):
         return Served(call, result.usage.tokens_in, result.usage.tokens_out, result.quotas)

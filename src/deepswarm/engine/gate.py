@@ -125,6 +125,12 @@ class Gate:
             if self._timer is not None:
                 self._timer.cancel()
 
+    def shut(self) -> None:
+        """Serve nobody any more."""
+        self._start = None
+        if self._timer is not None:
+            self._timer.cancel()
+
     def left(self) -> None:
         """A lane has ended; the last one may have been the run's."""
         self._lanes -= 1
@@ -165,6 +171,8 @@ class Gate:
         if self._scheduler.stopped is not None:
             self._places += 1
             return False
+        if self._start is None:  # no lanes are served yet, or any more: somebody beside them has come
+            self._start = _nobody
         back = _Back(often, self._loop.create_future())
         self._back.append(back)
         self._fill_soon()
@@ -336,6 +344,11 @@ class Gate:
         passed = now - self._ends[0]
         return MOST_SPARE if passed <= 0.0 else min(MOST_SPARE, int(COMMIT_S * len(self._ends) / passed))
 
+    @property
+    def _more(self) -> bool:
+        """Whether a lane that is started may find a seed."""
+        return self._scheduler.more and self._start is not _nobody
+
     def _fill_soon(self) -> None:
         """Give places, once whoever has just ended a call has had the first choice."""
         if not self._filling and self._start is not None:
@@ -350,19 +363,19 @@ class Gate:
         now, scheduler = self._now(), self._scheduler
         if scheduler.stopped is None and self._health.paused is not None:
             self._probe(now)
-        elif scheduler.stopped is None and (self._back or scheduler.more):
+        elif scheduler.stopped is None and (self._back or self._more):
             scheduler.at_once = self.pace.limit
             room = self._room(now)
-            while room > 0 and (self._back or scheduler.more):
+            while room > 0 and (self._back or self._more):
                 self._give(probe=False)
                 room -= 1
-        if not self._lanes and (scheduler.stopped is not None or not scheduler.more):
+        if not self._lanes and (scheduler.stopped is not None or not (scheduler.more or scheduler.held)):
             self._over.set()
 
     def _probe(self, now: float) -> None:
         """While the run pauses: give a place to a probe when its time has come, or end the run."""
         paused, health = self._health.paused, self._health
-        if paused is None or health.probing or self.held or not (self._back or self._scheduler.more):
+        if paused is None or health.probing or self.held or not (self._back or self._more):
             return
         if health.may_probe(now):
             health.probing = True
@@ -375,7 +388,7 @@ class Gate:
     def _give(self, *, probe: bool) -> None:
         """Give one place; there must be somebody who can take it."""
         turns = probe or (bool(self._back) and self._back[0].often)
-        new = not self._back or (turns and self._new_is_next and self._scheduler.more)
+        new = not self._back or (turns and self._new_is_next and self._more)
         self._new_is_next = not new
         self._places += 1
         if new and self._start is not None:
@@ -399,3 +412,7 @@ class Gate:
     def _woken(self) -> None:
         self._timer, self._timer_at = None, math.inf
         self.step()
+
+
+def _nobody(_probe: bool) -> None:  # noqa: FBT001 - the gate's own word
+    """Starts no lane."""

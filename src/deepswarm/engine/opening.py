@@ -153,6 +153,9 @@ def read_seeds(
         JournalMismatch: If seeds that were answered have another content now, and that was not accepted.
     """
     path = resolve(task, task.spec.seeds_file)
+    if task.spec.seeds is not None and task.spec.seeds.wanted is not None and not path.exists():
+        what = "the seeds are not made yet: the task describes them (seeds.wanted), and a model makes them"
+        raise TaskFileError([Problem(what, str(path), hint="make them first, which costs calls: deepswarm seed")])
     if task.spec.seeds is not None and not path.exists():
         count = write_seeds(task.spec.seeds, path)
         say(f"made {count:,} seeds: {path}")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from deepswarm.core import calibrate
 from deepswarm.core.deadlines import Patience
@@ -27,19 +27,21 @@ from deepswarm.core.lessons import Lessons
 from deepswarm.core.pace import Memory, Pace
 from deepswarm.core.pace.choice import Choice
 from deepswarm.core.pace.costs import Costs
-from deepswarm.core.records import HttpReply, Outcome, Totals
-from deepswarm.core.retry import Chance, RetryPolicy
+from deepswarm.core.records import Call, HttpReply, Outcome, Totals
+from deepswarm.core.retry import Chance
 from deepswarm.core.scheduler import How, Scheduler, Stop
 from deepswarm.core.spec import TaskSpec
-from deepswarm.core.tierkeys import has_caps
+from deepswarm.core.tierkeys import has_caps, orchestrator_of
+from deepswarm.core.tiers import ORCHESTRATOR, WORKER
 from deepswarm.dialects import Dialect
 from deepswarm.engine.account import Account, Sharing, shares
-from deepswarm.engine.answers import Answers
+from deepswarm.engine.answers import Answers, Decoder, other_dialect
 from deepswarm.engine.billing import bill_run
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.clock import Clock
 from deepswarm.engine.closing import check_filters, export_run, filter_run, filters_of, report_run
 from deepswarm.engine.code import Code
+from deepswarm.engine.consulting import Consulting, Road
 from deepswarm.engine.dispatcher import Dispatcher, SeedReader
 from deepswarm.engine.folder import RunFolder
 from deepswarm.engine.inline import inline_of
@@ -62,6 +64,7 @@ from deepswarm.engine.shutdown import Interrupts
 from deepswarm.engine.standing import Folds, keep, taken_up
 from deepswarm.engine.steering import Asked, Refusal, Steering, asked_again
 from deepswarm.engine.terms import terms_of, user_code
+from deepswarm.engine.tiers import Orchestrator, orchestrator_beside, policy_of
 from deepswarm.engine.timeline import Timeline
 from deepswarm.engine.worker import Job, work
 from deepswarm.journals import Enrolment, Journal
@@ -76,6 +79,11 @@ from deepswarm.taskfile import TaskFile, resolve
 from deepswarm.tasks import TaskType
 from deepswarm.transports import Transport
 from deepswarm.version import VERSION
+
+if TYPE_CHECKING:
+    from deepswarm.engine.counsel import Counsel
+    from deepswarm.engine.judging import Judge
+    from deepswarm.engine.monitor import Monitor
 
 SEEDS_OF_CHANCE: Final = 1 << 32
 """How many different runs the pace's own jitter knows."""
@@ -94,11 +102,15 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Who answers. `connect` makes the transport inside the running loop; `account` is None where none is shared."""
+    """Who answers. `connect` makes the transport inside the running loop; `account` is None where none is shared.
+
+    `orchestrator` answers for that tier; None when it is this one, too.
+    """
 
     connect: Callable[[], Transport]
     simulated: bool
     account: Account | None = None
+    orchestrator: Provider | None = None
 
 
 class Screen(Protocol):
@@ -158,7 +170,7 @@ def run(
         if (disk := disk_of(folder.path)).verdict is not Verdict.OK:
             screen.say(str(disk))
         dialect = dialect_of(spec)
-        answers = Answers(dialect, kind)
+        answers = Answers(dialect, kind, other_dialect(spec))
         output = ResultFiles(folder.path, journal, answers, spec.checkpoint_every)
         stack.callback(output.close)
         if wishes.retry_failed:
@@ -276,6 +288,12 @@ class Dispatch:
         )
         patience = Patience(wanted_of(self.spec), self.spec.seed_timeout)
         caller = Caller(self.dialect, transport, self.dialect.address(self.spec.worker_api_base), patience, clock)
+        asked = call_of(self.spec, self.kind.schema)
+        own = Road(asked, caller, dispatcher.gate, dispatcher.health, dispatcher.scheduler, dispatcher.costs)
+        above = self._orchestrator(own, seed, clock)
+        roads = {WORKER: own} if above is None else {WORKER: own, ORCHESTRATOR: above.road}
+        consulting = Consulting(dispatcher, roads, policy_of(self.spec), self.around.chance)
+        dispatcher.consulting = consulting
         longest_s = patience.of(stream=call.stream).total_s
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(self.journal.keep())
@@ -293,6 +311,7 @@ class Dispatch:
             serving = group.create_task(self._serve(dispatcher, caller, enrolment, state, steering))
             steerer = group.create_task(steering.follow())
             sharer = None if sharing is None else group.create_task(sharing.follow())
+            beside = None if above is None else group.create_task(above.follow())
             with Interrupts(dispatcher, serving, self.screen.say, longest_s):
                 await asyncio.wait({serving})
             stopped = dispatcher.scheduler.stopped or Stop(How.FINISHED, "")
@@ -305,8 +324,27 @@ class Dispatch:
             if sharer is not None and sharing is not None:
                 sharer.cancel()
                 sharing.end()
+            if beside is not None and above is not None:
+                beside.cancel()
+                above.end()
+        await consulting.close()
         await transport.close()
         return self._summary(state, stopped)
+
+    def _orchestrator(self, own: Road, seed: int, clock: Clock) -> Orchestrator | None:
+        """The orchestrator's tier beside the workers' own road; None without one."""
+        spec = orchestrator_of(self.spec)
+        if spec is None:
+            return None
+        provider, most, wish = self.provider.orchestrator or self.provider, self.around.connections, wish_of(spec)
+
+        def choose(start: Memory | None, streamed: bool) -> calibrate.Chosen:  # noqa: FBT001 - what it is is said there
+            return calibrate.chosen(wish, 0, most, streamed=streamed, start=start, seed=seed)
+
+        account, schema = provider.account if provider is self.provider.orchestrator else None, self.kind.schema
+        return orchestrator_beside(
+            self.spec, spec, own, schema, provider.connect, account, choose, clock, self.screen.say
+        )
 
     async def _serve(
         self,
@@ -335,17 +373,24 @@ class Dispatch:
             self.screen.say(f"balance: {balance.amount:,.2f} {balance.currency}")
         if not self.provider.simulated:
             caller.greeted = partial(self._look_at_clock, clock)
+        call, lessons = call_of(spec, self.kind.schema), Lessons()
+        decoder = Answers(self.dialect, self.kind, other_dialect(spec))
+        counsel, judge, monitor = await self._advice(call, lessons, dispatcher, decoder)
+        if monitor is not None:
+            dispatcher.watch = partial(_both, dispatcher.watch, monitor.watch)
         job = Job(
-            self.kind,
-            call_of(spec, self.kind.schema),
-            RetryPolicy(spec.call_retries, spec.worker_retries, seed_s=spec.seed_timeout),
-            Lessons(),
+            self.kind if counsel is None else counsel.kind,
+            call,
+            policy_of(spec),
+            lessons,
             fingerprint_of(spec),
             self.provider.simulated,
             self.around.chance,
             self.screen.say,
             terms_of(spec, self.dialect, self.code, self.around.utc, self.screen.say),
             inline_of(spec.filters),
+            counsel=counsel,
+            judge=judge,
         )
         self.journal.writers = 0
         timeline = dispatcher.timeline
@@ -359,13 +404,34 @@ class Dispatch:
                 dispatcher.enter(number, probe=probe)
                 lanes.create_task(_lane(number, numbers, job, dispatcher, caller))
 
+            if monitor is not None:
+                lanes.create_task(monitor.follow())
             await dispatcher.gate.serve(start)
+            if monitor is not None:
+                monitor.end()
+            for told in (line for part in (counsel, judge) if part is not None and (line := part.line())):
+                self.screen.say(told)
             if ending is not None:
                 ending.cancel()
             if beat is not None and timeline is not None:
                 beat.cancel()
                 timeline.look()
                 timeline.tell()
+
+    async def _advice(
+        self, call: Call, lessons: Lessons, dispatcher: Dispatcher, decoder: Decoder
+    ) -> tuple[Counsel | None, Judge | None, Monitor | None]:
+        """The orchestrator's counsel, asked for its plan; its judge; and what watches the run on its behalf."""
+        if not dispatcher.has_tier(ORCHESTRATOR):
+            return None, None, None
+        from deepswarm.engine.advising import counsel_of
+        from deepswarm.engine.judging import Judge
+        from deepswarm.engine.monitor import Monitor
+
+        spec = self.spec
+        counsel = await counsel_of(spec, self.kind, call, lessons, dispatcher, decoder, self.screen.say)
+        judge = None if spec.judge is None else Judge(spec.judge, counsel)
+        return counsel, judge, None if spec.monitor == "off" else Monitor(counsel, decoder, judge)
 
     def _look_at_clock(self, clock: Clock, reply: HttpReply) -> None:
         check = clock_of(reply, clock.utc())
@@ -416,6 +482,8 @@ class Dispatch:
             await self.journal.append([*dispatcher.noted(), ended])
             folds.catch_up(self.journal)  # who left at once did not hear of everything that was written
             self.journal.note(NAME, saved(folds.state))
+            if dispatcher.reopened:
+                self.output.catch_up(anew=True)
             self.output.finish()
             self.journal.flush()
         except (DiskFull, OSError) as error:
@@ -439,6 +507,13 @@ class Dispatch:
             simulated=self.provider.simulated,
             slow=binding(bound) if (bound := state.binds()) is not None else "",
         )
+
+
+def _both(
+    one: Callable[[Sequence[Event]], None], other: Callable[[Sequence[Event]], None], events: Sequence[Event]
+) -> None:
+    one(events)
+    other(events)
 
 
 class Numbers:

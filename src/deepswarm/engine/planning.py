@@ -71,7 +71,7 @@ def plan_of(task: TaskFile, total: int | None, utc: float) -> Plan:
 def _seeds(task: TaskFile) -> Iterator[Seed | Problem]:
     """Those of the seeds file, or those that a run would make."""
     path, section = resolve(task, task.spec.seeds_file), task.spec.seeds
-    if section is None or path.exists():
+    if section is None or section.wanted is not None or path.exists():
         return read_seeds(path)
     if found := problems(section):
         raise TaskFileError(found)

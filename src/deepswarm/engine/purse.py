@@ -42,7 +42,7 @@ class Shortage(NamedTuple):
 
 
 class Purse:
-    """The budgets of a run.
+    """The budgets of a run. `amend` is what the run has put over the first calls of its seeds, if anything.
 
     Args:
         budgets: Of the run, then of the tiers by number; spent as far as is known.
@@ -70,6 +70,7 @@ class Purse:
         self._spent_s, self._began = spent_s, clock.monotonic()
         self._asked: dict[int, tuple[int, str]] = {}
         self._changed = asyncio.Event()
+        self.amend: Callable[[Call], Call] | None = None
 
     def __repr__(self) -> str:
         return f"Purse({self._run!r})"
@@ -94,7 +95,8 @@ class Purse:
     def of_seed(self, fields: Mapping[str, Json]) -> Call:
         """The first call for a seed; one whose prompt cannot be made asks nothing."""
         try:
-            return self._call._replace(messages=self._first(fields).messages)
+            call = self._call._replace(messages=self._first(fields).messages)
+            return call if self.amend is None else self.amend(call)
         except ValueError:
             return self._call._replace(max_tokens=0)
 
@@ -195,12 +197,14 @@ def purse_of(
     """
     if not has_caps(spec):
         return None
-    caps = [caps_of(spec), caps_of(spec.worker_budget)]
+    caps = [caps_of(spec), caps_of(spec.worker_budget), caps_of(spec.orchestrator_budget)]
     names = ["the run", *(f"the {name} tier" for name in NAMES)]
     empty = [Budget(named, name) for named, name in zip(caps, names, strict=False)]
     task = as_dict(spec)
     budgets, spent_s = _opened(empty, journal, task)
-    return Purse(budgets, [book_of(task, spec.worker_api_base)], first, call, clock, journal.sessions() + 1, spent_s)
+    address = spec.orchestrator_api_base or spec.worker_api_base
+    books = [book_of(task, spec.worker_api_base), book_of({**task, "worker_api_base": address}, address)]
+    return Purse(budgets, books, first, call, clock, journal.sessions() + 1, spent_s)
 
 
 def _opened(empty: Sequence[Budget], journal: Journal, task: Mapping[str, Any]) -> tuple[list[Budget], float]:

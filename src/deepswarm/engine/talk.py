@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from deepswarm.core import continuing, transcript, window
-from deepswarm.core.errors import Truncated
+from deepswarm.core.errors import NotAsked, Truncated
 from deepswarm.core.events import CallEnded, Event, TurnNoted
 from deepswarm.core.jsontext import loads
 from deepswarm.core.reasoning import REASONING
-from deepswarm.core.records import NO_USAGE, Message, Reply, Usage
+from deepswarm.core.records import NO_USAGE, Call, Message, Reply, Usage
+from deepswarm.core.tiers import WORKER
 from deepswarm.core.transcript import Spent, Transcript
 from deepswarm.core.turnkeys import LimitsSection
 from deepswarm.core.turns import (
@@ -43,6 +44,9 @@ from deepswarm.tasks import TaskType
 _ROOM: Final = 1024
 """Tokens that are kept free for a reply whose limit is not known."""
 
+_OF_WORKERS: Final = frozenset({"response_format", "tool_choice", "parallel_tool_calls", "stop"})
+"""Parameters of the task's own replies, which another role must not have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -53,7 +57,7 @@ class Terms:
         continues: Whether calls go on with their last message (`Dialect.continues`).
         contract: Whether earlier thinking is sent back.
         code: Calls Python functions.
-        cost: US dollars of a call's tokens now; None when that is not known.
+        cost: US dollars of the tokens of a call to a tier now; None when that is not known.
         limits: What one conversation may cost.
         window: Tokens that the model reads at most.
         policy: What becomes of a conversation that outgrows it: fail, drop_oldest or summarise.
@@ -63,7 +67,7 @@ class Terms:
     continues: bool
     contract: Contract
     code: Code
-    cost: Callable[[Usage], float | None]
+    cost: Callable[[Usage, int], float | None]
     limits: LimitsSection | None = None
     window: int | None = None
     policy: str = "fail"
@@ -102,6 +106,7 @@ class Talk:
         "_consults",
         "_conversation",
         "_dispatcher",
+        "_lease",
         "_policy",
         "_reply",
         "_saved",
@@ -116,10 +121,11 @@ class Talk:
     )
 
     def __init__(
-        self, task: TaskType, terms: Terms, dispatcher: Dispatcher, seed: int, conversation: Conversation
+        self, task: TaskType, terms: Terms, dispatcher: Dispatcher, lease: Lease, conversation: Conversation
     ) -> None:
         """Begin before the first call."""
-        self._task, self._terms, self._dispatcher, self._seed = task, terms, dispatcher, seed
+        self._task, self._terms, self._dispatcher, self._lease = task, terms, dispatcher, lease
+        self._seed = lease.row.number
         self._conversation = conversation
         self._so_far = Transcript(conversation.messages)
         self._reply: Reply | None = None
@@ -273,7 +279,8 @@ class Talk:
                 text, error = await self._terms.code.run(step)
                 self._note(transcript.HEARD, transcript.heard(text, error, spent), None)
             elif isinstance(step, Consult):
-                return await self._consulting(step)
+                if (verdict := await self._consulting(step)) is not None:
+                    return verdict
             elif isinstance(step, Ask):
                 self._note(transcript.ADDED, transcript.added(step.messages, step.tool_errors), None)
                 self._reply = None
@@ -282,9 +289,26 @@ class Talk:
             else:
                 return step
 
-    async def _consulting(self, step: Consult) -> Going | Fail:
+    async def _consulting(self, step: Consult) -> Going | Fail | None:
+        """Ask what another role says; None when it is heard already. The workers' own model is asked by the worker."""
+        if (over := self._over()) is not None:
+            return over
+        if step.tier == WORKER or not self._dispatcher.has_tier(step.tier):
+            return self._played(step)
+        await self._save()
+        call = plain(self._dispatcher.tier_call(step.tier))._replace(messages=tuple(step.messages))
+        called = await self._dispatcher.consult(self._lease, call, step.tier, step.purpose)
+        result = called.result
+        if isinstance(result, NotAsked):
+            return self._played(step)
+        text, error = (result.text, "") if isinstance(result, Reply) else ("", f"{result.label}: {result}")
+        spent = self._plus(result.usage, called.seconds, step.tier)
+        self._note(transcript.HEARD, transcript.heard(text, error, spent), called.ended)
+        return None
+
+    def _played(self, step: Consult) -> Going:
         self._consults = step
-        return self._over() or Going(step.messages, plain=True, tier=step.tier, turn=self.turn)
+        return Going(step.messages, plain=True, tier=WORKER, turn=self.turn)
 
     async def _on(self, messages: tuple[Message, ...]) -> Going | Fail:
         """The next call of the conversation, unless a limit is reached or it does not fit the window."""
@@ -358,10 +382,10 @@ class Talk:
         text = continuing.joined(part.content, reply.text, by_prefix=self._terms.continues)
         return None if text is None else reply._replace(text=text, message={**reply.message, **part.more})
 
-    def _plus(self, usage: Usage, seconds: float) -> Spent:
+    def _plus(self, usage: Usage, seconds: float, tier: int = WORKER) -> Spent:
         """What is spent after a call."""
         before = self._so_far.spent
-        more = self._terms.cost(usage)
+        more = self._terms.cost(usage, tier)
         return before._replace(
             tokens_in=before.tokens_in + (usage.tokens_in or 0),
             tokens_out=before.tokens_out + (usage.tokens_out or 0),
@@ -388,3 +412,9 @@ class Talk:
 
 
 _SUMMARY: Final = "summary"
+
+
+def plain(call: Call) -> Call:
+    """The call for another role than the task's own: without tools and JSON mode."""
+    params = {name: value for name, value in call.params.items() if name not in _OF_WORKERS}
+    return call._replace(tools=(), params=params)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from deepswarm.core.errors import Problem, TaskFileError
-from deepswarm.core.money import cost
+from deepswarm.core.money import Price, cost
 from deepswarm.core.records import Usage
 from deepswarm.core.spec import TaskSpec
+from deepswarm.core.tierkeys import orchestrator_of
 from deepswarm.core.turnkeys import functions_in
 from deepswarm.dialects import Dialect
 from deepswarm.engine.code import Code, code_of
@@ -55,20 +56,26 @@ def terms_of(
     )
 
 
-def _unknown(_: Usage) -> float | None:
+def _unknown(_: Usage, _tier: int) -> float | None:
     return None
 
 
-def _cost_of(spec: TaskSpec, utc: Callable[[], float]) -> Callable[[Usage], float | None]:
-    from deepswarm.prices import book_of
+def _cost_of(spec: TaskSpec, utc: Callable[[], float]) -> Callable[[Usage, int], float | None]:
+    above = orchestrator_of(spec)
+    prices = [_price_of(each, utc()) for each in (spec, above) if each is not None]
 
-    price = book_of(as_dict(spec), spec.worker_api_base).of(spec.worker_model, utc())
-    if price is None:
-        what = f"conversation_limits.max_cost needs a price, and that of {spec.worker_model} is not known"
-        raise TaskFileError([Problem(what, hint="write it under prices:")])
-
-    def dollars(usage: Usage) -> float | None:
-        amount = cost(usage, price.at(utc(), usage.tokens_in or 0))
+    def dollars(usage: Usage, tier: int) -> float | None:
+        amount = cost(usage, prices[tier].at(utc(), usage.tokens_in or 0))
         return None if amount is None else float(amount)
 
     return dollars
+
+
+def _price_of(spec: TaskSpec, utc: float) -> Price:
+    from deepswarm.prices import book_of
+
+    price = book_of(as_dict(spec), spec.worker_api_base).of(spec.worker_model, utc)
+    if price is None:
+        what = f"conversation_limits.max_cost needs a price, and that of {spec.worker_model} is not known"
+        raise TaskFileError([Problem(what, hint="write it under prices:")])
+    return price

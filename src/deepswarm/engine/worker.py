@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deepswarm.core.asking import Change, changed, difference, possible
 from deepswarm.core.errors import CallError, DiskFull, Disposition, ReasoningOwed, Truncated
@@ -20,16 +20,17 @@ from deepswarm.core.turns import Answer, Conversation, Fail, Reject, Step, asked
 from deepswarm.engine.caller import Caller
 from deepswarm.engine.dispatcher import NOTHING, Dispatcher, Finding, Lease
 from deepswarm.engine.inline import Asked, Inline
-from deepswarm.engine.talk import Going, Talk, Terms, Verdict
+from deepswarm.engine.talk import Going, Talk, Terms, Verdict, plain
 from deepswarm.tasks import TaskType
+
+if TYPE_CHECKING:
+    from deepswarm.engine.counsel import Counsel
+    from deepswarm.engine.judging import Judge
 
 RECENTLY_S: Final = 60.0
 """An endpoint that served somebody so many seconds before a seed began to fail counts as one that serves."""
 SECOND_OPINION_S: Final = 1.0
 """Before a seed asks again after an answer that would pause the run, had another seed got it too."""
-
-_OF_WORKERS: Final = frozenset({"response_format", "tool_choice", "parallel_tool_calls", "stop"})
-"""Parameters of the task's own replies, which another role must not have."""
 
 OFTEN: Final = 3
 """Refusals for limits after which a seed lets new ones have their turns: it may be larger than any limit."""
@@ -49,6 +50,8 @@ class Job:
     say: Callable[[str], None]
     terms: Terms
     inline: Inline | None = None
+    counsel: Counsel | None = None
+    judge: Judge | None = None
 
 
 async def work(number: int, job: Job, dispatcher: Dispatcher, caller: Caller, most: int | None = None) -> None:
@@ -79,7 +82,7 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         return _ended(lease, job, dispatcher, None, problem.label, str(problem))
     talk: Talk | None = None
     if job.terms.several:
-        talk = Talk(job.task, job.terms, dispatcher, lease.row.number, conversation)
+        talk = Talk(job.task, job.terms, dispatcher, lease, conversation)
         first = await talk.begin(lease)
         if not isinstance(first, Going):
             dispatcher.unsent(lease)
@@ -88,6 +91,8 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
         call, lease = _next_call(first, job, lease)
     else:
         call = job.lessons.first(job.call, conversation.messages)
+        if job.counsel is not None:
+            call = job.counsel.over(call)
     health = dispatcher.health
     tried: Tried | None = None
     failing_since = math.inf
@@ -104,16 +109,18 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
                 step = job.task.step(conversation, result)
                 if job.inline is not None and isinstance(step, Answer):
                     step = _judged(job, lease, result, step)
+                if isinstance(step, Answer) and job.judge is not None:
+                    step = await job.judge.rejects(lease, ended, conversation.messages, step.text) or step
                 if isinstance(step, Answer):
                     return _answered(lease, job, dispatcher, ended, result, step, call)
                 if not isinstance(step, Reject):
-                    talk = Talk(job.task, job.terms, dispatcher, lease.row.number, conversation)
+                    talk = Talk(job.task, job.terms, dispatcher, lease, conversation)
             if talk is not None:
                 step = await talk.heard(result, ended, call_s)
                 if isinstance(step, Answer):
                     step = _judged(job, lease, talk.answer(step), step)
         elif isinstance(result, Truncated) and (talk is not None or job.terms.continues):
-            talk = talk or Talk(job.task, job.terms, dispatcher, lease.row.number, conversation)
+            talk = talk or Talk(job.task, job.terms, dispatcher, lease, conversation)
             step = await talk.cut(result, ended, call_s)
         elif isinstance(result, ReasoningOwed) and talk is not None:
             step = talk.owed(ended)
@@ -133,7 +140,8 @@ async def serve(lease: Lease, job: Job, dispatcher: Dispatcher, caller: Caller) 
                 if step.answer is not None and talk is not None:
                     return _concluded(lease, job, dispatcher, talk, Answer(step.answer), call)
                 return _ended(lease, job, dispatcher, ended, step.label, step.reason, Outcome.REJECTED, talk)
-            call = _told(call, conversation, result, step, talk)
+            told = step if job.counsel is None else job.counsel.hinted(step)
+            call = _told(call, conversation, result, told, talk)
             tried = tried.after_rejection(call_s)
             probe = await dispatcher.wait(ended if talk is None else talk.rejected(ended), 0.0)
             current = await dispatcher.again(lease, tried.attempts + 1, probe=probe, call=call)
@@ -207,8 +215,7 @@ def _next_call(going: Going, job: Job, lease: Lease) -> tuple[Call, Lease]:
     """The next call of a conversation, and the lease for it: its turn, its tier and the size of its prompt."""
     call = job.lessons.first(job.call, going.messages)
     if going.plain:
-        params = {name: value for name, value in call.params.items() if name not in _OF_WORKERS}
-        call = call._replace(tools=(), params=params)
+        call = plain(call)
     extra = sum(len(message.content) for message in going.messages)
     return call, lease._replace(turn=going.turn, tier=going.tier, extra=extra)
 
@@ -231,6 +238,8 @@ def _answered(
     """A seed that has its answer; how it was asked otherwise than the others stands as its reason."""
     kept = reply if answer.text is reply.text else reply._replace(text=answer.text)
     otherwise = difference(job.call, call)
+    if job.counsel is not None:
+        otherwise |= job.counsel.added(call)
     reason = dumps(otherwise).decode() if otherwise else ""
     return _finding(lease, job, dispatcher, ended, kept, Outcome.DONE, "ok", reason)
 

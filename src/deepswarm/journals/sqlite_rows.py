@@ -16,9 +16,11 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from deepswarm.core.events import (
+    Advised,
     CallEnded,
     CallStarted,
     CommandTaken,
+    Consulted,
     Event,
     PaceChanged,
     PaceChosen,
@@ -46,11 +48,13 @@ _RARE: Final[dict[str, type[Any]]] = {
         RunEnded,
         RunPaused,
         RunResumed,
+        Advised,
         PaceChosen,
         PaceChanged,
         SeedsChanged,
         SeedReopened,
         CommandTaken,
+        Consulted,
     )
 }
 

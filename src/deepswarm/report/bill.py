@@ -25,6 +25,7 @@ from deepswarm.core.money import NOTHING, Price, Rates, cost, total, worst
 from deepswarm.core.records import Outcome, Usage
 from deepswarm.core.section import keys_of
 from deepswarm.core.spec import TaskSpec
+from deepswarm.core.tiers import ORCHESTRATOR
 from deepswarm.prices import MOMENT_S, PriceBook, book_of
 
 _ADDRESS: Final[str] = keys_of(TaskSpec)["worker_api_base"].default
@@ -295,7 +296,8 @@ class Billing:
     def _call_ended(self, event: CallEnded, tier: int) -> None:
         if event.label == "unsent":
             return
-        usage, asked = event.usage, str(self._task.get("worker_model", ""))
+        model_key = "orchestrator_model" if tier == ORCHESTRATOR else "worker_model"
+        usage, asked = event.usage, str(self._task.get(model_key, ""))
         if event.label in _SHORT:
             self._short += 1
         if event.maybe_billed:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from deepswarm.core.errors import Problem, TaskFileError
 from deepswarm.core.jsontext import dumps_line
+from deepswarm.core.records import Json
 from deepswarm.core.spec import SeedsSection
 
 
@@ -45,6 +46,19 @@ def make_file(section: SeedsSection, path: Path, *, replace: bool) -> Made:
     Raises:
         TaskFileError: If the seeds cannot be made, the file cannot be written, or another one is there.
     """
+    return _made(path, lambda file: write_lines(section, file), replace=replace)
+
+
+def put_file(seeds: Iterable[Mapping[str, Json]], path: Path, *, replace: bool) -> Made:
+    """As `make_file`, of seeds that are there already.
+
+    Raises:
+        TaskFileError: As `make_file`.
+    """
+    return _made(path, lambda file: sum(bool(file.write(dumps_line(seed))) for seed in seeds), replace=replace)
+
+
+def _made(path: Path, write: Callable[[BinaryIO], int], *, replace: bool) -> Made:
     if path.suffix.lower() not in {".jsonl", ".ndjson"}:
         hint = "let its name end in .jsonl: seeds_file, or --output"
         what = "seeds can only be made as JSONL" if path.exists() else "it is not there, and can only be made as JSONL"
@@ -54,7 +68,7 @@ def make_file(section: SeedsSection, path: Path, *, replace: bool) -> Made:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _beside(path.resolve()) as new:
-            return _put(section, new, path.resolve(), replace=replace)
+            return _put(write, new, path.resolve(), replace=replace)
     except OSError as error:
         what = f"the seeds cannot be written: {error.strerror or error}"
         raise TaskFileError([Problem(what, str(path), hint=_OTHER)]) from error
@@ -95,9 +109,9 @@ def _beside(path: Path) -> Iterator[Path]:
         new.unlink(missing_ok=True)
 
 
-def _put(section: SeedsSection, new: Path, path: Path, *, replace: bool) -> Made:
+def _put(write: Callable[[BinaryIO], int], new: Path, path: Path, *, replace: bool) -> Made:
     with new.open("wb") as file:
-        count = write_lines(section, file)
+        count = write(file)
         file.flush()
         os.fsync(file.fileno())
     if path.exists():

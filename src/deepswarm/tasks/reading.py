@@ -21,6 +21,18 @@ _MOST_DEPTH: Final = 100
 
 def json_in(text: str) -> Json | Reject:
     """The one JSON object or list in a text, or why there is none."""
+    found = _found(text)
+    return found if isinstance(found, Reject) else found[0]
+
+
+def json_text(text: str) -> str | Reject:
+    """The text of the one JSON object or list in a text, as it stands there, or why there is none."""
+    found = _found(text)
+    return found if isinstance(found, Reject) else found[1]
+
+
+def _found(text: str) -> tuple[Json, str] | Reject:
+    """The value and its text."""
     text = _THINKING.sub("", text).strip()
     fences = _FENCE.findall(text)
     candidates = [text, *(fences if len(fences) == 1 else []), _between_braces(text)]
@@ -34,7 +46,7 @@ def json_in(text: str) -> Json | Reject:
             reason = str(error)
             continue
         if isinstance(value, dict | list):
-            return value
+            return value, candidate
         reason = "it is a single value, not an object"
     return Reject("not_json", f"the answer must be one JSON object and nothing else ({reason})")
 

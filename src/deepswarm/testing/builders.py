@@ -106,6 +106,7 @@ def rehearse(
     chance_seed: int = 1,
     account: Account | None = None,
     calls: int | None = None,
+    orchestrator: SimulatedProvider | None = None,
     **keys: Any,
 ) -> Rehearsal:
     """Run a task over seeds in virtual time.
@@ -119,6 +120,7 @@ def rehearse(
         chance_seed: For back-off and jitter.
         account: What is remembered, and shared with other runs.
         calls: At most so many, then the run stops, resumable.
+        orchestrator: Answers for that tier; None when the same provider does.
         **keys: Of the task file.
     """
     values = {"prompt_template": "{{prompt}}", "worker_model": "mock", "stagger": 0.0, **keys}
@@ -133,6 +135,7 @@ def rehearse(
     provider = SimulatedProvider(law, writer=writer) if provider is None else provider
     provider.law = law
     dialect = dialect_of(spec) if spec.worker_dialect != AUTO else openai_chat
+    above = orchestrator
     screen, seed_list = SilentScreen(), SeedList(seeds)
     enrolment = journal.enrol(seed_list.incoming(), None)
     output = ResultFiles(folder, _as_journal(journal), Answers(dialect, kind), spec.checkpoint_every)
@@ -143,7 +146,12 @@ def rehearse(
         seed_list,
         output,
         dialect,
-        Provider(lambda: SimulatedTransport(provider), simulated=True, account=account),
+        Provider(
+            lambda: SimulatedTransport(provider),
+            simulated=True,
+            account=account,
+            orchestrator=None if above is None else Provider(lambda: SimulatedTransport(above), simulated=True),
+        ),
         screen,
         Surroundings(
             lambda: virtual_clock(START_UTC),

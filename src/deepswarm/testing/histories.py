@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from deepswarm.core.events import (
+    Advised,
     CallEnded,
     CallStarted,
     CommandTaken,
@@ -175,6 +176,7 @@ class History:
             PaceChanged(utc, at, 1 + pick, pick, "search", facts.text, pick, 1),
             SeedsChanged(utc, at, pick, facts.status, 0),
             CommandTaken(utc, at, "pause", facts.text),
+            Advised(utc, at, "plan", "proposed", "", facts.text),
             RunEnded(utc, at, self.sessions, "paused", facts.text),
         )
         return _picked(others, pick)

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from deepswarm.core.events import (
+    Advised,
     CallEnded,
     CallStarted,
     CommandTaken,
@@ -648,6 +649,8 @@ class JournalSuite:
             unknown,
             SeedEnded(3.0, 4.0, 1, 1, Outcome.REJECTED, "answer", "too short", 3, 2.5, b'{"a": "\\u00e9"}'),
             SeedReopened(4.0, 5.0, 1, Outcome.REJECTED, "retry"),
+            SeedReopened(4.0, 5.0, 1, Outcome.REJECTED, "adopted", "not_json"),
+            Advised(4.0, 5.0, "monitor", "adopted", "instruction", "it helps", '{"a": "\\u00e9"}'),
             CommandTaken(5.0, 6.0, "pause", "me"),
             RunEnded(6.0, 7.0, 1, "paused", "no money"),
         ]
