@@ -114,6 +114,7 @@ def test_a_reply_that_lost_one_sign_is_repaired_right_or_left_alone(value, inden
 @given(containers(), st.sampled_from('[]{},:"'), st.data())
 @example(["a", "b"], ",", None)
 @example({"a": [1, "x y"], "b": "z"}, '"', None)
+@example([{"a ": None}, {"": None}], "[", None)
 def test_a_reply_with_one_sign_too_many_is_repaired_right_or_left_alone(value, sign, data):
     text = json.dumps(value, ensure_ascii=False)
     places = structural(text)

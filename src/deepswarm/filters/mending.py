@@ -56,6 +56,7 @@ _INNER: Final = {
     "\u201c": re.compile(r"\\.|([\u201c\u201d\"])", re.DOTALL),
 }
 _LIKE_A_BEGINNING: Final = re.compile(r"[,:\[{]\s*+\Z")
+_AFTER_AN_END: Final = frozenset("[]{}:,")
 _ASIDE: Final = 60
 """How many characters before a quotation mark are looked at."""
 
@@ -228,7 +229,7 @@ def _pieces(string: str) -> Iterator[str]:
 
 def _opens(string: str, at: int) -> bool:
     """Whether a quotation mark within text looks like the first of two, and not like the beginning of the next text."""
-    if string[at - 1].isalnum() or string[at + 1].isspace():
+    if string[at - 1].isalnum() or string[at + 1].isspace() or string[at + 1] in _AFTER_AN_END:
         return False
     return not _LIKE_A_BEGINNING.search(string, max(0, at - _ASIDE), at)
 
